@@ -1,0 +1,80 @@
+"""Fixtures: one export, and pods on it in both starts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.container.rig import Pod, Scratch, mount, unmount
+
+MakePod = Callable[..., Pod]
+RIG = Path("/rig")
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rig_directory() -> Iterator[Path]:
+    """Where the tests' disks are: memory, so that a suite of several hundred boots leaves nothing and waits for nothing."""
+    if os.geteuid() != 0:
+        pytest.exit("these tests run as root in a container of their own: tests/container/run.sh", 2)
+    RIG.mkdir(exist_ok=True)
+    mount("tmpfs", RIG, "tmpfs", "mode=755,size=4g")
+    os.umask(0o022)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
+    yield RIG
+    unmount(RIG)
+
+
+@pytest.fixture
+def directory(rig_directory: Path) -> Path:
+    path = rig_directory / str(next(_numbers))
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def make_scratch(directory: Path) -> Iterator[Callable[..., Scratch]]:
+    made: list[Scratch] = []
+
+    def make(timeout: float = 0) -> Scratch:
+        made.append(Scratch(directory / f"scratch{len(made)}", timeout))
+        return made[-1]
+
+    yield make
+    for scratch in made:
+        scratch.close()
+
+
+@pytest.fixture
+def scratch(make_scratch: Callable[..., Scratch]) -> Scratch:
+    """An export that checks every step of every path: nothing is answered from a cache."""
+    return make_scratch()
+
+
+@pytest.fixture(params=["root", "uid"])
+def start(request: pytest.FixtureRequest) -> str:
+    """Both ways in which a runtime starts a container."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_pod(directory: Path, scratch: Scratch) -> Iterator[MakePod]:
+    made: list[Pod] = []
+
+    def make(start: str = "uid", on: Scratch | None = None) -> Pod:
+        made.append(Pod(directory / f"pod{len(made)}", on or scratch, start))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        pod.close()
+
+
+@pytest.fixture
+def pod(make_pod: MakePod, start: str) -> Pod:
+    return make_pod(start)

@@ -1,0 +1,297 @@
+"""The rig itself: scratch behaves as a root-squashed NFS export does, and a pod is what an engine would start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.container.conftest import MakePod
+from tests.container.rig import GID, SEED_UID, UID, Pod, Scratch, until
+
+OTHER = 4242
+
+
+def as_user(uid: int, gid: int, groups: list[int], action: Callable[[], object]) -> int:
+    """The errno with which an action ends for somebody, 0 when it succeeds."""
+    child = os.fork()
+    if child == 0:
+        code = 255
+        try:
+            os.umask(0)
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            action()
+            code = 0
+        except OSError as error:
+            code = error.errno or 255
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def as_root(action: Callable[[], object]) -> int:
+    return as_user(0, 0, [], action)
+
+
+def as_owner(action: Callable[[], object]) -> int:
+    return as_user(UID, GID, [OTHER], action)
+
+
+@pytest.fixture
+def private(scratch: Scratch) -> Path:
+    """A directory of the user's, mode 770, as seen on the client."""
+    scratch.make("private", UID, GID, 0o770)
+    scratch.put("private/file", "text", mode=0o640)
+    return scratch.path / "private"
+
+
+def test_root_is_nobody_in_a_private_directory(private: Path) -> None:
+    """Root may neither make, list, read, write, enter nor remove anything in a 770 directory."""
+    for action in (
+        lambda: (private / "new").mkdir(),
+        lambda: (private / "new").touch(),
+        lambda: os.listdir(private),
+        lambda: (private / "file").read_text(),
+        lambda: (private / "file").write_text(""),
+        lambda: (private / "file").lstat(),
+        lambda: (private / "file").unlink(),
+        lambda: os.symlink("x", private / "link"),
+        lambda: os.chdir(private),
+    ):
+        assert as_root(action) == errno.EACCES
+
+
+def test_root_changes_no_owner_and_no_mode(private: Path) -> None:
+    """chown and chmod of another's directory: EPERM, whatever capabilities root has."""
+    assert as_root(lambda: os.chown(private, 0, 0)) == errno.EPERM
+    assert as_root(lambda: private.chmod(0o777)) == errno.EPERM
+    assert as_root(lambda: os.utime(private, (0, 0))) == errno.EPERM
+
+
+def test_root_file_in_a_public_directory_belongs_to_nobody(scratch: Scratch) -> None:
+    """In a 1777 directory root's file belongs to 65534, who cannot give it back."""
+    scratch.make("tmp", 0, 0, 0o1777)
+    file = scratch.path / "tmp" / "file"
+    assert as_root(file.touch) == 0
+    assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65534)
+    assert as_root(lambda: os.chown(file, 0, 0)) == errno.EPERM
+    assert as_owner(file.unlink) == errno.EPERM, "the sticky bit counts"
+
+
+def test_an_owner_gives_no_file_away(private: Path) -> None:
+    """chown is for nobody; chgrp for an owner, to a group of its own."""
+    assert as_owner(lambda: os.chown(private, 1, -1)) == errno.EPERM
+    assert as_owner(lambda: os.chown(private, -1, 1)) == errno.EPERM
+    assert as_owner(lambda: os.chown(private, -1, OTHER)) == 0
+    assert private.stat().st_gid == OTHER
+
+
+def test_setgid_is_inherited_and_lost_as_in_the_kernel(scratch: Scratch) -> None:
+    """A directory in a setgid one takes its group and bit; chmod by an owner who is not of the group clears the bit."""
+    scratch.make("shared", UID, OTHER, 0o2770)
+    child, stored = (top / "shared" / "child" for top in (scratch.path, scratch.backing))
+    assert as_owner(child.mkdir) == 0
+    assert stored.stat().st_gid == OTHER
+    assert stored.stat().st_mode & 0o2000
+    assert as_owner(lambda: child.chmod(0o2770)) == 0
+    assert stored.stat().st_mode & 0o7777 == 0o2770
+    scratch.make("shared", UID, OTHER, 0o2777)
+    assert as_user(UID, GID, [], lambda: child.chmod(0o2770)) == 0
+    assert stored.stat().st_mode & 0o7777 == 0o770
+
+
+def test_the_first_16_groups_count(scratch: Scratch) -> None:
+    """A member through the 16th supplementary group gets in, one through the 17th does not."""
+    scratch.make("shared", SEED_UID, 9016, 0o770)
+    groups = list(range(9001, 9021))
+    assert as_user(UID, GID, groups, lambda: os.listdir(scratch.path / "shared")) == 0
+    scratch.make("shared", SEED_UID, 9017, 0o770)
+    assert as_user(UID, GID, groups, lambda: os.listdir(scratch.path / "shared")) == errno.EACCES
+
+
+def test_files_and_links(private: Path) -> None:
+    """What a home needs works for its owner: hard and symbolic links, rename over a file, times, sparse and large files."""
+
+    def work() -> None:
+        os.chdir(private)
+        Path("a").write_bytes(b"x" * 3_000_000)
+        os.link("a", "b")
+        assert os.stat("a").st_nlink == 2
+        assert os.stat("a").st_ino == os.stat("b").st_ino
+        os.symlink("a", "c")
+        assert Path("c").read_bytes() == b"x" * 3_000_000
+        Path("new").write_text("new")
+        os.rename("new", "b")
+        assert Path("b").read_text() == "new"
+        os.utime("a", (1, 2))
+        assert os.stat("a").st_mtime == 2
+        os.truncate("a", 5)
+        with Path("a").open("r+b") as file:
+            file.seek(10)
+            file.write(b"y")
+            file.flush()
+            os.fsync(file.fileno())
+        assert Path("a").read_bytes() == b"xxxxx\0\0\0\0\0y"
+        assert sorted(os.listdir(".")) == ["a", "b", "c", "file"]
+
+    assert as_owner(work) == 0
+
+
+def test_rename_without_replacement_is_not_supported(private: Path) -> None:
+    """RENAME_NOREPLACE: EINVAL, so a program needs another way to be the only one."""
+    code = f"import ctypes, os, sys; os.chdir('{private}'); l = ctypes.CDLL(None, use_errno=True); l.renameat2(-100, b'file', -100, b'x', 1); sys.exit(ctypes.get_errno())"
+    run = subprocess.run(["/usr/bin/python3", "-c", code], user=UID, group=GID, extra_groups=[], timeout=30, check=False)
+    assert run.returncode == errno.EINVAL
+
+
+def test_flock_for_writing_wants_a_writable_descriptor(private: Path) -> None:
+    """flock(LOCK_EX) on a read-only descriptor: EBADF. A holder keeps a second one out, across processes."""
+    import fcntl
+
+    def read_only() -> None:
+        with (private / "file").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+    def both() -> None:
+        with (private / "file").open("r+") as one, (private / "file").open("r+") as two:
+            fcntl.flock(one, fcntl.LOCK_EX)
+            fcntl.flock(two, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    assert as_owner(read_only) == errno.EBADF
+    assert as_owner(both) == errno.EAGAIN
+
+
+def test_an_open_file_that_is_removed_stays_hidden(private: Path, scratch: Scratch) -> None:
+    """As NFS does with .nfsXXXX: its directory cannot be removed before the last close."""
+
+    def work() -> None:
+        (private / "dir").mkdir()
+        with (private / "dir" / "open").open("w") as file:
+            (private / "dir" / "open").unlink()
+            (hidden,) = os.listdir(private / "dir")
+            assert hidden.startswith(".")
+            file.write("still there")
+            file.flush()
+
+    assert as_owner(work) == 0
+    until(lambda: not os.listdir(scratch.backing / "private" / "dir"), "the last close to remove it")
+
+
+def test_faults_hit_their_kind_and_path_as_often_as_asked(private: Path, scratch: Scratch) -> None:
+    """`fail mkdir EDQUOT 1 /private`: once, there alone, and for this kind of operation alone."""
+    scratch.fail("mkdir", errno.EDQUOT, 1, "/private")
+    scratch.make("other", UID, GID, 0o770)
+    assert as_owner((scratch.path / "other" / "a").mkdir) == 0
+    assert as_owner((private / "f").touch) == 0
+    assert as_owner((private / "a").mkdir) == errno.EDQUOT
+    assert as_owner((private / "a").mkdir) == 0
+    scratch.fail("any", errno.ESTALE)
+    assert as_owner(lambda: os.listdir(private)) == errno.ESTALE
+    scratch.command("clear")
+    assert as_owner(lambda: os.listdir(private)) == 0
+
+
+def test_calls_are_counted(private: Path, scratch: Scratch) -> None:
+    """A new directory costs a look-up for each step of the path, and one mkdir; only the latter changes something."""
+    scratch.command("reset")
+    assert as_owner((private / "a").mkdir) == 0
+    calls = scratch.calls()
+    assert calls.by_kind["mkdir"] == 1
+    assert calls.changing == 1
+    assert calls.total == sum(calls.by_kind.values()) < 6
+
+
+def test_a_held_caller_can_be_killed(private: Path, scratch: Scratch) -> None:
+    """`hold N`: the operation after N waits, its caller dies of SIGKILL, and it never happens."""
+    scratch.command("hold 1")
+    command = ["/bin/mkdir", str(private / "one"), str(private / "two")]
+    with subprocess.Popen(command, user=UID, group=GID, extra_groups=[]) as process:
+        until((scratch.backing / "private/one").is_dir, "the first mkdir")
+        assert process.poll() is None
+        process.kill()
+        assert process.wait(10) == -signal.SIGKILL
+    scratch.command("clear")
+    assert sorted(os.listdir(scratch.backing / "private")) == ["file", "one"]
+
+
+def test_a_pod_is_what_an_engine_starts(pod: Pod, start: str) -> None:
+    """PID 1 of its own namespace, with Docker's default capabilities, a terminal-less stdin, and nothing of the rig in sight."""
+    pod.groups = [5000, 5001]
+    script = """
+        echo "pid $$"; id -u; id -G; umask; ulimit -Sn
+        grep -E '^(CapPrm|CapBnd|NoNewPrivs)' /proc/self/status
+        ls /opt/test /mloscratch; hostname; ls /proc | grep -c '^[0-9]' ; cut -d' ' -f2 /proc/mounts | grep -c /rig
+        trap 'exit 7' TERM; kill -TERM $$
+    """
+    pod.options += ["--limit", "7=900:1000"]
+    result = pod.run("-c", script, entry="/bin/sh", code=7)
+    uid, gid = (0, 0) if start == "root" else (UID, GID)
+    assert result.text.split("\n")[:4] == ["pid 1", str(uid), f"{gid} 5000 5001", "0022"]
+    assert "900\nCapPrm:\t" + ("00000000a80425fb" if uid == 0 else "0" * 16) in result.text
+    assert "CapBnd:\t00000000a80425fb\nNoNewPrivs:\t0" in result.text
+    assert result.text.endswith("/mloscratch:\nhomes\n\n/opt/test:\npod\n3\n0\n")
+
+
+def test_environment_and_argv_are_exact(pod: Pod) -> None:
+    """The bytes of the test reach the program: odd names, no '=', twice the same, 100 kB, no UTF-8."""
+    raw = [b"a.b-c=1", b"noequals", b"X=1", b"X=2", b"BIG=" + b"x" * 100_000, b"L=\n\xff'\"", b"=x"]
+    result = pod.run("/proc/self/environ", entry="/bin/cat", raw_env=raw)
+    assert result.out.endswith(b"".join(variable + b"\0" for variable in raw))
+    result = pod.run("%s\\0", b"a\n\xff", "", "$X", entry="/usr/bin/printf")
+    assert result.out == b"a\n\xff\0\0$X\0"
+
+
+def test_a_terminal_is_the_pods_own(pod: Pod) -> None:
+    """With a terminal the program has one that it can name and that is its controlling one; what is typed reaches it."""
+    live = pod.start("-c", "tty; read line </dev/tty; echo got $line", entry="/bin/sh", tty=True)
+    live.stdout.wait_for(b"/dev/pts/")
+    live.type(b"hello\n")
+    assert b"got hello" in live.wait(0).out
+
+
+def test_exec_joins_a_pod(make_pod: MakePod) -> None:
+    """A session sees the pod's processes and files, as the user that it names, with the pod's variables."""
+    live = make_pod("root").start("-c", "touch /mark; echo up; read x", entry="/bin/sh", stdin=None, tty=True)
+    live.stdout.wait_for(b"up")
+    result = live.exec("/bin/sh", "-c", "id -u; ls /mark; tr '\\0' ' ' </proc/1/cmdline; echo $NB_USER", user=(77, 78)).wait(0)
+    assert result.text.startswith("77\n/mark\n/bin/sh -c touch")
+    assert result.text.endswith("jdoe\n")
+    assert len(live.processes()) == 1
+
+
+def test_roots_are_copies_that_last(make_pod: MakePod) -> None:
+    """What a boot changes is seen by the next boot of this pod, and by no other pod."""
+    one, two = make_pod("root"), make_pod("root")
+    one.run("-c", "echo x >/etc/mark", entry="/bin/sh")
+    assert one.read("/etc/mark") == "x\n"
+    one.run("-c", "test -e /etc/mark", entry="/bin/sh")
+    two.run("-c", "test ! -e /etc/mark", entry="/bin/sh")
+    assert not Path("/etc/mark").exists()
+
+
+def test_killing_a_pod_leaves_nothing(make_pod: MakePod) -> None:
+    """A pod that is killed takes its processes along."""
+    live = make_pod("root").start("-c", "sleep 1000 & echo up; wait", entry="/bin/sh")
+    live.stdout.wait_for(b"up")
+    pids = list(live.processes())
+    assert len(pids) == 2
+    live.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the pod's processes to end")
+
+
+def test_an_alarm_that_nobody_expects_fails(make_pod: MakePod) -> None:
+    """A WARNING on stderr is a failure, unless the test names it; and one that it names has to come."""
+    pod = make_pod("root")
+    warn = ("-c", "echo '[mlo] WARNING: the moon' >&2")
+    pod.run(*warn, entry="/bin/sh", expect=["WARNING: the moon"])
+    with pytest.raises(AssertionError, match="unexpected"):
+        pod.run(*warn, entry="/bin/sh")
+    with pytest.raises(AssertionError, match="no alarm"):
+        pod.run("-c", "true", entry="/bin/sh", expect=["WARNING"])
