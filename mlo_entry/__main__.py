@@ -1,0 +1,188 @@
+"""The boot of a pod: environ -> Settings -> STEPS -> hand-off. The only place that exits.
+
+docker/entry.c calls `start` as PID 1; people call `python3 -m mlo_entry --plan` and `mlo-status`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+
+from . import accounts, boot, environment, handoff, host, report, settings, signals, supervise
+from .actions import ROOT, WriteFile
+from .apply import apply_all
+from .become import drop_to
+from .errors import BootError, RefusedError, SettingsError, reason
+from .host import Identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+RUN = "/run/mlo"
+LOCK = f"{RUN}/lock"
+USAGE = """\
+usage: python3 -m mlo_entry --plan     print what a boot with this environment would do, as JSON; touch nothing
+       python3 -m mlo_entry --status   tell how the boot of this pod went (also: mlo-status)
+
+A boot itself is started by /usr/local/bin/mlo-entry, the ENTRYPOINT of the image.
+"""
+
+
+def start() -> NoReturn:
+    """Boot, as docker/entry.c asks. argv: the uid and gid of the start, the environment's descriptor, the command."""
+    uid, gid, fd = (int(argument) for argument in sys.argv[1:4])
+    try:
+        code = _boot(_environ(fd), Identity(uid, gid, tuple(os.getgroups())), sys.argv[4:] or handoff.SHELL)
+    except BootError as error:
+        report.error(str(error))
+        code = error.exit_code
+    except BaseException as error:  # nobody can use a traceback in a pod's log
+        report.error(f"the boot failed, and this is a defect of mlo; please report this line: {error!r}")
+        code = RefusedError.exit_code
+    os._exit(code)
+
+
+def main(argv: Sequence[str]) -> int:
+    """What people call. Returns the exit code."""
+    if list(argv) == ["--status"]:
+        from . import status
+
+        return status.show(report.BOOT_JSON)
+    if list(argv) == ["--plan"]:
+        return _print_plan(dict(os.environ))
+    sys.stderr.write(USAGE)
+    return SettingsError.exit_code
+
+
+def _boot(environ: dict[str, str], caller: Identity, command: list[str]) -> int:
+    """Boot, run the command, and return the exit code of the container."""
+    began = time.perf_counter()
+    for number in signals.STOPS:  # PID 1 ignores what it does not handle
+        signals.raw.signal(number, lambda number, _: os._exit(128 + number))
+    os.umask(0o022)
+    if os.getpid() != 1 and _is_held(LOCK):
+        report.log("this container has booted already: running the command")
+        os.execvpe(command[0], command, environ)
+    if absent := settings.missing(environ):
+        names = ", ".join(absent)
+        report.warning(f"{names} not set: no account and no home are made, and the command runs as uid {caller.uid}")
+        return supervise.run(lambda: _run_plain(caller, command, environ))
+
+    files, problems = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
+    wanted = settings.from_environ(environ, files)
+    _require_root()
+    _held = _hold(LOCK)
+    machine = host.read(accounts.supplementary(caller.groups, caller.gid, wanted.gid))
+    actors, more = boot.identities(wanted, machine)
+    for problem in (problems := problems + more):
+        report.warning(problem)
+    result = boot.carry_out(boot.plan(wanted, machine), actors, report.warning)
+
+    milliseconds = (time.perf_counter() - began) * 1000
+    told = report.to_json(
+        {
+            "start": f"{caller.uid}:{caller.gid}",
+            "user": f"{wanted.user} ({wanted.uid}:{wanted.gid})",
+            "ms": round(milliseconds, 3),
+            "steps": result.steps,
+            "warnings": [*problems, *result.warnings],
+        }
+    )
+    apply_all([WriteFile(ROOT, report.BOOT_JSON, told.encode(), 0o644)], {})
+    report.log(f"{wanted.user} ({wanted.uid}:{wanted.gid}) in {wanted.working_dir}, ready in {milliseconds:.0f} ms")
+
+    passed = environment.job(wanted, machine).passed
+    argv = handoff.argv(wanted.user, wanted.working_dir, command, passed)
+    return supervise.run(lambda: os.execve(argv[0], argv, handoff.environ(passed)))
+
+
+def _environ(fd: int) -> dict[str, str]:
+    """The pod's environment, which docker/entry.c kept from root's programs. Of two values the first counts."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb") as file:
+        pairs = [os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if b"=" in entry]
+    return {name: value for name, _, value in reversed(pairs)}
+
+
+def _is_held(path: str) -> bool:
+    """Whether the supervisor of a boot lives: it holds the lock, which the kernel releases with it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _hold(path: str) -> int:
+    try:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise RefusedError(
+            f"{path} cannot be locked: {reason(error)}. The boot needs a writable /run and /etc: start the container "
+            "with a writable root file system (readOnlyRootFilesystem: false)"
+        ) from error
+    return fd
+
+
+def _require_root() -> None:
+    """See that docker/entry.c could make us root.
+
+    Raises:
+        RefusedError: it could not, or would not.
+    """
+    if os.geteuid() == 0:
+        if os.getpid() != 1:
+            supervise.adopt_orphans()
+        return
+    with open("/proc/self/status") as file:
+        no_new_privs = "NoNewPrivs:\t1" in file.read()
+    if no_new_privs:
+        why = "it runs with no_new_privs. Set allowPrivilegeEscalation: true (docker: without no-new-privileges)"
+    elif os.getpid() != 1:
+        why = "mlo-entry is not PID 1. Start it without docker --init or shareProcessNamespace, or as root"
+    else:
+        why = "mlo-entry has lost its setuid bit, or lies on a nosuid mount or in a user namespace. Start it as root"
+    raise RefusedError(f"the container starts as uid {os.getuid()} and cannot make its account: {why}")
+
+
+def _run_plain(caller: Identity, command: list[str], environ: Mapping[str, str]) -> None:
+    if os.geteuid() != caller.uid:
+        drop_to(caller)
+    os.execvpe(command[0], command, environ)
+
+
+def _print_plan(environ: dict[str, str]) -> int:
+    import json
+
+    if absent := settings.missing(environ):
+        report.warning(f"{', '.join(absent)} not set: a boot would only run the command")
+        return 0
+    files, _ = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
+    try:
+        wanted = settings.from_environ(environ, files)
+    except BootError as error:
+        report.error(str(error))
+        return error.exit_code
+    machine = host.read(accounts.supplementary(os.getgroups(), os.getgid(), wanted.gid))
+    rows = [
+        {"step": each.step, "action": type(each.action).__name__, **each.action.shown()}
+        for each in boot.plan(wanted, machine)
+    ]
+    print("[" + ",\n ".join(json.dumps(row, default=repr) for row in rows) + "]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,331 @@
+"""Makes actions true. Applied twice, the second time changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+
+from . import accounts, actions
+from .errors import BootError, DirectoryError, RefusedError, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    Outcome: TypeAlias = tuple[bool, float, str, int]
+
+LOCK_SECONDS = 15.0  # as lckpwdf(3) waits
+
+
+def apply_all(batch: Sequence[actions.Action], troubles: Mapping[str, str]) -> list[Outcome]:
+    """Make the actions true, one after the other, as whoever runs this.
+
+    `troubles` are the directories that `ShareDir` could not do, with the reason.
+    Returns what came of each, as plain data: (changed, milliseconds, what is wrong or "", exit code or 0). It ends with
+    the first that has an exit code.
+    """
+    outcomes: list[Outcome] = []
+    for action in batch:
+        start, changed, problem, code = time.perf_counter(), False, "", 0
+        try:
+            done = _APPLY[type(action)](action, troubles)
+            changed, problem = (False, done) if isinstance(done, str) else (done, "")
+        except BootError as error:
+            problem, code = str(error), error.exit_code
+        except OSError as error:
+            problem = f"{getattr(action, 'path', '')} cannot be {action.verb}: {reason(error)}"
+        outcomes.append((changed, (time.perf_counter() - start) * 1000, problem, code))
+        if code:
+            break
+    return outcomes
+
+
+def _edit_accounts(action: actions.EditAccounts, _: Mapping[str, str]) -> bool:
+    paths = {name: f"{action.etc}/{name}" for name in accounts.Accounts.fields}
+    try:
+        lock = _account_lock(f"{action.etc}/.pwd.lock")
+        try:
+            texts = {name: os.fsdecode(text) for name, path in paths.items() if (text := _read(path)) is not None}
+            before = accounts.Accounts(**texts)
+            after = accounts.edit(before, action.user, action.uid, action.group, action.gid, action.supplementary)
+            changed = [
+                name
+                for name in ("group", "gshadow", "shadow", "passwd")
+                if getattr(before, name) != getattr(after, name)
+            ]
+            for name in changed:
+                status = os.stat(paths[name])
+                mode = stat.S_IMODE(status.st_mode)
+                _replace(paths[name], os.fsencode(getattr(after, name)), mode, status.st_uid, status.st_gid)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise RefusedError(
+            f"the account files in {action.etc} cannot be written: {reason(error)}. The boot needs them: start the "
+            "container with a writable root file system (readOnlyRootFilesystem: false)"
+        ) from error
+    return bool(changed)
+
+
+def _account_lock(path: str) -> int:
+    """Take the lock of shadow-utils, as lckpwdf(3) does. Returns a descriptor: closing it releases the lock."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN) or time.monotonic() > end:
+                os.close(fd)
+                raise
+            time.sleep(0.02)
+        else:
+            return fd
+
+
+def _own_dir(action: actions.OwnDir, _: Mapping[str, str]) -> bool:
+    try:
+        os.mkdir(action.path, action.mode)
+    except FileExistsError:
+        status = os.lstat(action.path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise
+        if (status.st_uid, status.st_gid) == (action.uid, action.gid):
+            return False
+    device = os.lstat(action.path).st_dev
+    os.chown(action.path, action.uid, action.gid)
+    for directory, names, files in os.walk(action.path):
+        names[:] = [name for name in names if os.lstat(f"{directory}/{name}").st_dev == device]
+        for name in names + files:
+            os.lchown(f"{directory}/{name}", action.uid, action.gid)
+    return True
+
+
+def _share_dir(action: actions.ShareDir, _: Mapping[str, str]) -> str | bool:
+    try:
+        return _share(action)
+    except OSError as error:
+        return f"{reason(error)} for {_who(action)} in {_nearest(action.path)}"
+
+
+def _share(action: actions.ShareDir) -> bool:
+    made = False
+    try:
+        status = os.stat(action.path)
+    except FileNotFoundError:
+        made = _make_dir(action, {})
+        status = os.stat(action.path)
+    if status.st_gid == action.gid and status.st_mode & 0o777 == 0o770 and stat.S_ISDIR(status.st_mode):
+        return made
+    fd = os.open(action.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if status.st_gid != action.gid:
+            # where the path really leads: the seed user owns everybody's home, and a link could name another's
+            real = os.readlink(f"/proc/self/fd/{fd}")
+            parent, name = os.path.split(action.within)
+            if not made and not f"{real}/".startswith(f"{os.path.realpath(parent).rstrip('/')}/{name}/"):
+                return False
+            os.fchown(fd, -1, action.gid)
+        os.fchmod(fd, 0o770 | status.st_mode & (stat.S_ISGID | stat.S_ISVTX))
+    finally:
+        os.close(fd)
+    return True
+
+
+def _use_dir(action: actions.UseDir, troubles: Mapping[str, str]) -> str | bool:
+    changed, tried = False, []
+    if seed_trouble := troubles.get(action.path):
+        tried.append(seed_trouble)
+        own = _share_dir(action, {})
+        changed = own is True
+        if isinstance(own, str):
+            tried.append(own)
+    if os.access(f"{action.path}/", action.access):  # with the slash, a file is none
+        return changed
+    why = "; ".join(dict.fromkeys(tried)) or f"permission denied for {_who(action)} in {_nearest(action.path)}"
+    problem = (
+        f"{action.purpose}={action.path} cannot be {'used' if os.path.lexists(action.path) else 'created'}: {why}. "
+        "Set SCRATCH_SEED_USER to the account that owns the directory above, or correct the path"
+    )
+    if action.required:
+        raise DirectoryError(problem)
+    return problem
+
+
+def _who(action: actions.ShareDir) -> str:
+    return f"{action.who} (uid {os.geteuid()})"
+
+
+def _nearest(path: str) -> str:
+    """The nearest directory that can be looked at, with its owner and mode."""
+    while True:
+        try:
+            status = os.stat(path)
+        except OSError:
+            if path == "/":
+                return path
+            path = os.path.dirname(path)
+        else:
+            return f"{path} (owner {status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):o})"
+
+
+def _make_dir(action: actions.MakeDir | actions.ShareDir, _: Mapping[str, str]) -> bool:
+    try:
+        if stat.S_ISDIR(os.stat(action.path).st_mode):
+            return False
+    except FileNotFoundError:
+        pass
+    mode = action.mode if isinstance(action, actions.MakeDir) else 0o770
+    try:
+        os.makedirs(os.path.dirname(action.path), 0o770, exist_ok=True)
+        os.mkdir(action.path, mode)
+    except FileExistsError:
+        if not os.path.isdir(action.path):  # else another pod of the user was faster
+            raise
+        return False
+    return True
+
+
+def _write_file(action: actions.WriteFile, _: Mapping[str, str]) -> bool:
+    try:
+        if action.once:
+            if os.path.lexists(action.path):
+                return False
+            return _create(action.path, action.content, action.mode)
+        if _read(action.path) == action.content:
+            status = os.lstat(action.path)
+            owned = action.uid in (-1, status.st_uid) and action.gid in (-1, status.st_gid)
+            if owned and stat.S_IMODE(status.st_mode) == action.mode:
+                return False
+        _replace(action.path, action.content, action.mode, action.uid, action.gid)
+    except OSError as error:
+        if action.required:
+            raise RefusedError(
+                f"{action.path} cannot be written, and no job starts without: {reason(error)}"
+            ) from error
+        raise
+    return True
+
+
+def _create(path: str, content: bytes, mode: int) -> bool:
+    """A new file, whole at once; False when somebody else was faster. NFS has link, and no RENAME_NOREPLACE."""
+    temporary = _write_beside(path, content, mode)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+def _replace(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
+    temporary = _write_beside(path, content, mode, uid, gid)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _write_beside(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> str:
+    temporary = f"{path}~mlo-{os.urandom(8).hex()}"  # sudo reads no name with a tilde in sudoers.d
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            if (uid, gid) != (-1, -1):
+                os.fchown(fd, uid, gid)
+            os.fchmod(fd, mode)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _read(path: str) -> bytes | None:
+    """A regular file's content; None when there is none. Anything else could keep the boot waiting."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+def _copy_tree(action: actions.CopyTree, _: Mapping[str, str]) -> bool:
+    if os.path.lexists(action.path) or not os.path.isdir(action.source):
+        return False
+    from . import copytree  # costs 30 ms, and is needed once in a home's life
+
+    return copytree.copy(action.source, action.path)
+
+
+def _touch_file(action: actions.TouchFile, _: Mapping[str, str]) -> bool:
+    try:
+        status = os.lstat(action.path)
+    except FileNotFoundError:
+        return _create(action.path, b"", action.mode)
+    if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != action.mode:
+        os.chmod(action.path, action.mode)
+        return True
+    return False
+
+
+def _symlink(action: actions.Symlink, _: Mapping[str, str]) -> bool:
+    if os.path.lexists(action.path):
+        return False
+    os.symlink(action.target, action.path)
+    return True
+
+
+def _remove_tree(action: actions.RemoveTree, _: Mapping[str, str]) -> bool:
+    if not os.path.lexists(action.path):
+        return False
+    if os.path.islink(action.path) or not os.path.isdir(action.path):
+        os.unlink(action.path)
+    else:
+        import shutil  # costs 5 ms, and is needed only where a container starts again
+
+        shutil.rmtree(action.path)
+    return True
+
+
+def _set_git_identity(action: actions.SetGitIdentity, _: Mapping[str, str]) -> str | bool:
+    from . import gitconfig
+
+    return gitconfig.set_identity(action.path, _read(action.path) or b"", action.name, action.email)
+
+
+def _run_hook(action: actions.RunHook, _: Mapping[str, str]) -> str | bool:
+    from . import process
+
+    code = process.run([action.path], dict(action.environ))
+    return f"the hook {action.path} failed with exit code {code}" if code else True
+
+
+def _warn(action: actions.Warn, _: Mapping[str, str]) -> str:
+    return action.message
+
+
+_APPLY: Mapping[type[actions.Action], Callable[[Any, Mapping[str, str]], str | bool]] = {
+    actions.EditAccounts: _edit_accounts,
+    actions.OwnDir: _own_dir,
+    actions.ShareDir: _share_dir,
+    actions.UseDir: _use_dir,
+    actions.MakeDir: _make_dir,
+    actions.WriteFile: _write_file,
+    actions.CopyTree: _copy_tree,
+    actions.TouchFile: _touch_file,
+    actions.Symlink: _symlink,
+    actions.RemoveTree: _remove_tree,
+    actions.SetGitIdentity: _set_git_identity,
+    actions.RunHook: _run_hook,
+    actions.Warn: _warn,
+}

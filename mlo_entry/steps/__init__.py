@@ -1,0 +1,15 @@
+"""The boot, in order."""
+
+from __future__ import annotations
+
+from . import account, git, home, hooks, session, ssh, storage
+
+STEPS = (
+    ("account", account.plan),
+    ("storage", storage.plan),
+    ("home", home.plan),
+    ("git", git.plan),
+    ("ssh", ssh.plan),
+    ("session", session.plan),
+    ("hooks", hooks.plan),
+)
