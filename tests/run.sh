@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Runs every test, on a fresh Debian or Ubuntu machine too: what is missing is installed. See --help.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../docker/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../docker/lib.sh"
+cd "$MLO_ROOT"
+
+usage() {
+    cat <<'END'
+Usage: tests/run.sh [lint | unit | container | cluster]...
+
+Runs these stages, or all of them, as root or as a user with sudo. A stage that fails does not keep the next from running.
+A Docker Engine that is started for them ends with this run. Caches are in ${XDG_CACHE_HOME:-~/.cache}/mlo, and nothing is
+written into the checkout. With CI=true a skipped test fails the run unless tests/allowed-skips.txt lists it.
+END
+}
+
+stage_lint() {
+    local failed=0 scripts
+    mapfile -t scripts < <(git ls-files -co --exclude-standard | xargs -d '\n' grep -slE '^#!.*\b(ba)?sh\b|^# shellcheck shell=')
+    ruff check . || failed=1
+    ruff format --check . || failed=1
+    mypy || failed=1
+    shellcheck --external-sources "${scripts[@]}" || failed=1
+    return $failed
+}
+
+stage_unit() { pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit; }
+stage_container() { tests/container/run.sh; }
+stage_cluster() { tests/cluster/run.sh; }
+
+# The checkout's own virtual environment, outside of it, first on the PATH of every stage.
+prepare() {
+    ensure_uv
+    export VIRTUAL_ENV
+    VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
+    "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
+    uv pip install -q --constraints tests/constraints.txt --group dev --editable .
+    PATH=$VIRTUAL_ENV/bin:$PATH
+    export RUFF_CACHE_DIR=$MLO_CACHE/ruff MYPY_CACHE_DIR=$MLO_CACHE/mypy PYTHONPYCACHEPREFIX=$MLO_CACHE/pycache
+    export HYPOTHESIS_STORAGE_DIRECTORY=$MLO_CACHE/hypothesis
+}
+
+# However this run ends, the stage that runs is interrupted as by Ctrl-C, which lets pytest clean up, and then the engine goes.
+running=
+finish() {
+    local code=$?
+    trap - EXIT INT TERM HUP  # a second signal ends this at once
+    if [ -n "$running" ]; then
+        kill -INT -- "-$running" 2>/dev/null || true
+        wait "$running" || true
+    fi
+    stop_engine
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+stages=()
+for stage; do
+    case $stage in
+        --help | -h) usage; exit ;;
+        lint | unit | container | cluster) stages+=("$stage") ;;
+        *) die "unknown stage $stage; see --help" ;;
+    esac
+done
+[ ${#stages[@]} -gt 0 ] || stages=(lint unit container cluster)
+
+prepare
+case " ${stages[*]} " in *" container "* | *" cluster "*) ensure_engine $$ ;; esac
+
+summary=()
+passed=0
+first_failure=0
+for stage in "${stages[@]}"; do
+    printf '\n== %s\n' "$stage"
+    start=$SECONDS
+    code=0
+    set -m  # a process group for the stage, in which an interrupt reaches all of it
+    "stage_$stage" </dev/null &
+    running=$!
+    set +m
+    wait "$running" || code=$?
+    running=
+    result=passed
+    if [ $code = 0 ]; then
+        passed=$((passed + 1))
+    else
+        result="FAILED with exit code $code"
+        [ $first_failure != 0 ] || first_failure=$code
+    fi
+    summary+=("$(printf '%-9s  %4d s  %s' "$stage" $((SECONDS - start)) "$result")")
+    printf '== %s: %s after %d s\n' "$stage" "$result" $((SECONDS - start))
+done
+
+printf '\n'
+printf '%s\n' "${summary[@]}"
+printf 'stages: %d passed, %d failed\n' "$passed" $((${#stages[@]} - passed))
+exit "$first_failure"
