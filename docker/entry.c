@@ -5,18 +5,18 @@
  * long as the pod; for everybody else it gives the privilege up before anything else.
  *
  * The environment of a pod is its user's and may be hostile (LD_PRELOAD, OPENSSL_CONF, PYTHONPATH ...): it is handed over
- * as a memfd, while python starts as root with an empty one. All three uids and gids are set: with ruid != euid the loader
- * is in secure mode, in which a python with an $ORIGIN rpath does not start.
+ * in a memfd, while python starts as root with an empty one. It comes from /proc, since the C library of a setuid program
+ * has removed LD_PRELOAD and its like from environ. All three uids and gids are set: with ruid != euid the loader is in
+ * secure mode, in which a python with an $ORIGIN rpath does not start.
  *
- * argv of the program that follows: START UID GID FD CMD... (the ids and the environment as the runtime gave them).
+ * argv of what follows: UID GID FD CMD... (the ids as the runtime gave them, the descriptor of the environment).
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static const char START[] = "import sys; sys.path.append('/opt/mlo/lib'); from mlo_entry.__main__ import start; start()";
 
@@ -29,28 +29,27 @@ int main(int argc, char **argv) {
     uid_t uid = getuid();
     gid_t gid = getgid();
     int root = getpid() == 1 && geteuid() == 0;
+    int given = open("/proc/self/environ", O_RDONLY | O_CLOEXEC); /* of a setuid program it is root's to open */
     if (setresgid(root ? 0 : gid, root ? 0 : gid, root ? 0 : gid) || setresuid(root ? 0 : uid, root ? 0 : uid, root ? 0 : uid))
         return fail("setresuid");
 
-    int fd = memfd_create("environ", 0);
-    if (fd < 0)
-        return fail("memfd_create");
-    for (char **variable = environ; *variable; variable++)
-        for (size_t left = strlen(*variable) + 1; left;) {
-            ssize_t written = write(fd, *variable + strlen(*variable) + 1 - left, left);
-            if (written <= 0)
-                return fail("write");
-            left -= (size_t)written;
-        }
+    int kept = memfd_create("environ", 0);
+    char buffer[65536];
+    ssize_t got;
+    while ((got = read(given, buffer, sizeof buffer)) > 0)
+        if (write(kept, buffer, (size_t)got) != got)
+            return fail("memfd");
+    if (got)
+        return fail("/proc/self/environ");
 
     char numbers[3][12];
     snprintf(numbers[0], sizeof *numbers, "%u", uid);
     snprintf(numbers[1], sizeof *numbers, "%u", gid);
-    snprintf(numbers[2], sizeof *numbers, "%d", fd);
+    snprintf(numbers[2], sizeof *numbers, "%d", kept);
     char *boot[argc + 8];
     char *head[] = {"/opt/mlo/bin/python", "-I", "-S", "-c", (char *)START, numbers[0], numbers[1], numbers[2]};
     memcpy(boot, head, sizeof head);
-    memcpy(boot + 8, argv + 1, (size_t)argc * sizeof *argv); /* CMD and the closing NULL; argc is never 0 on Linux >= 5.18 */
+    memcpy(boot + 8, argv + 1, (size_t)argc * sizeof *argv); /* CMD and the closing NULL: Linux starts nothing without argv[0] */
     char *empty[] = {NULL};
     execve(boot[0], boot, empty);
     return fail(boot[0]);
