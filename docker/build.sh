@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image. The tag is the last line on stdout; all else goes to stderr.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=lib.sh
+# shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {

@@ -4,6 +4,7 @@
 #   say, warn, die MESSAGE     one line each; die also ends the script
 #   ensure_packages NAME…      installs those of these Debian or Ubuntu packages that are missing
 #   ensure_uv                  puts uv on PATH, of the version that the image has
+#   ensure_venv                puts a virtual environment on PATH that has this checkout, editable, and its development tools
 #   ensure_engine [PID]        a Docker Engine that answers, and DOCKER, a client that can use BuildKit; installs and starts what is
 #                              missing. An engine that it starts stays, or, given a PID, ends with that process, even a killed one
 #   stop_engine                ends the engine that ensure_engine started, and waits until it is gone
@@ -61,7 +62,7 @@ ensure_uv() {
     export UV_PYTHON_DOWNLOADS=never  # the machine's own interpreter: one thing less that may be out of reach
     bundle=$(ca_bundle)
     [ -z "$bundle" ] || export SSL_CERT_FILE=$bundle  # uv trusts the machine's CAs only when told
-    command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || ensure_packages python3 python3-venv
+    python3 -c 'import ensurepip' 2>/dev/null || ensure_packages python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
         die "$(python3 --version) is too old: install Python 3.10 or later, then run this again"
     [ ! -x "$bin/uv" ] || return 0
@@ -73,6 +74,16 @@ ensure_uv() {
     mkdir -p "$bin"
     mv "$new/bin/uv" "$new/bin/uvx" "$bin"
     rm -rf "$new"
+}
+
+# Outside of the checkout, so that a run as root leaves nothing of root's in it.
+ensure_venv() {
+    ensure_uv
+    VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
+    export VIRTUAL_ENV
+    "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
+    uv pip install -q --constraints "$MLO_ROOT/tests/constraints.txt" --group "$MLO_ROOT/pyproject.toml:dev" --editable "$MLO_ROOT"
+    PATH=$VIRTUAL_ENV/bin:$PATH
 }
 
 engine_answers() { "$DOCKER" version >/dev/null 2>&1; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image for an account and pushes it to the lab's registry. Nothing is built with an identity left open.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=lib.sh
+# shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
@@ -11,7 +11,7 @@ Usage: docker/publish.sh [--dry-run] [OPTION OF docker/build.sh]...
 Builds the image and pushes it to $REGISTRY/$IMAGE_PATH:$TAG. --dry-run prints the commands instead.
 
   REGISTRY, IMAGE_PATH, TAG                             where it goes: registry.example.com, group/user/image, v1
-  LDAP_USERNAME, LDAP_UID, LDAP_GROUPNAME, LDAP_GID     the account of the image, as `id` prints it on the lab's machines
+  LDAP_USERNAME, LDAP_UID, LDAP_GROUPNAME, LDAP_GID     the account of the image, as id prints it on the lab's machines
 END
 }
 
@@ -42,10 +42,10 @@ id='[1-9][0-9]{0,9}'
 check REGISTRY '[A-Za-z0-9.-]+(:[0-9]+)?' 'the host of the registry'
 check IMAGE_PATH "$part(/$part)*" 'the path in the registry, in lower case'
 check TAG '[A-Za-z0-9_][A-Za-z0-9._-]{0,127}' 'a tag such as v1'
-check LDAP_USERNAME "$account" 'the output of `id -un` on a machine of the lab'
-check LDAP_UID "$id" 'the output of `id -u` there'
-check LDAP_GROUPNAME "$account" 'the output of `id -gn` there'
-check LDAP_GID "$id" 'the output of `id -g` there'
+check LDAP_USERNAME "$account" 'what id -un prints on a machine of the lab'
+check LDAP_UID "$id" 'what id -u prints there'
+check LDAP_GROUPNAME "$account" 'what id -gn prints there'
+check LDAP_GID "$id" 'what id -g prints there'
 for name in LDAP_UID LDAP_GID; do
     [ "${!name-}" != "$(sed -n "s/^ARG $name=//p" "$MLO_ROOT/docker/Dockerfile")" ] ||
         problems+=("$name=${!name} is the Dockerfile's placeholder")

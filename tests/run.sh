@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test, on a fresh Debian or Ubuntu machine too: what is missing is installed. See --help.
+# shellcheck disable=SC2329  # the stages are called by their names
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../docker/lib.sh
+# shellcheck source=../docker/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../docker/lib.sh"
 cd "$MLO_ROOT"
 
@@ -17,29 +18,18 @@ END
 
 stage_lint() {
     local failed=0 scripts
+    ensure_packages git
     mapfile -t scripts < <(git ls-files -co --exclude-standard | xargs -d '\n' grep -slE '^#!.*\b(ba)?sh\b|^# shellcheck shell=')
     ruff check . || failed=1
     ruff format --check . || failed=1
     mypy || failed=1
-    shellcheck --external-sources "${scripts[@]}" || failed=1
-    return $failed
+    shellcheck --external-sources --source-path=SCRIPTDIR:. "${scripts[@]}" || failed=1
+    return "$failed"
 }
 
 stage_unit() { pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit; }
 stage_container() { tests/container/run.sh; }
 stage_cluster() { tests/cluster/run.sh; }
-
-# The checkout's own virtual environment, outside of it, first on the PATH of every stage.
-prepare() {
-    ensure_uv
-    export VIRTUAL_ENV
-    VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
-    "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
-    uv pip install -q --constraints tests/constraints.txt --group dev --editable .
-    PATH=$VIRTUAL_ENV/bin:$PATH
-    export RUFF_CACHE_DIR=$MLO_CACHE/ruff MYPY_CACHE_DIR=$MLO_CACHE/mypy PYTHONPYCACHEPREFIX=$MLO_CACHE/pycache
-    export HYPOTHESIS_STORAGE_DIRECTORY=$MLO_CACHE/hypothesis
-}
 
 # However this run ends, the stage that runs is interrupted as by Ctrl-C, which lets pytest clean up, and then the engine goes.
 running=
@@ -67,7 +57,9 @@ for stage; do
 done
 [ ${#stages[@]} -gt 0 ] || stages=(lint unit container cluster)
 
-prepare
+ensure_venv
+export RUFF_CACHE_DIR=$MLO_CACHE/ruff MYPY_CACHE_DIR=$MLO_CACHE/mypy PYTHONPYCACHEPREFIX=$MLO_CACHE/pycache
+export HYPOTHESIS_STORAGE_DIRECTORY=$MLO_CACHE/hypothesis
 case " ${stages[*]} " in *" container "* | *" cluster "*) ensure_engine $$ ;; esac
 
 summary=()
