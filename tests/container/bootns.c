@@ -133,6 +133,7 @@ static void mount_extra(int kind, const char *from, const char *to) {
 }
 
 static void enter_root(void) {
+    umask(0);
     MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
     MUST(mount(root, root, NULL, MS_BIND, NULL)); /* not recursive: a boot sees no other's mounts */
     MUST(chdir(root));

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.rig import Pod, Scratch, mount, unmount
+from tests.container.rig import RIG, Pod, Scratch, grow_tree, mount, unmount
 
 MakePod = Callable[..., Pod]
-RIG = Path("/rig")
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def rig_directory() -> Iterator[Path]:
-    """Where the tests' disks are: memory, so that a suite of several hundred boots leaves nothing and waits for nothing."""
+    """Where the tests' disks are: in memory, so that hundreds of boots leave nothing and wait for nothing."""
     if os.geteuid() != 0:
         pytest.exit("these tests run as root in a container of their own: tests/container/run.sh", 2)
     RIG.mkdir(exist_ok=True)
     mount("tmpfs", RIG, "tmpfs", "mode=755,size=4g")
     os.umask(0o022)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
+    grow_tree(RIG / "oh-my-zsh", files=20, size=100_000)  # a small one: most tests are not about it
     yield RIG
     unmount(RIG)
 

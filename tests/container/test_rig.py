@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -117,7 +119,7 @@ def test_the_first_16_groups_count(scratch: Scratch) -> None:
 
 
 def test_files_and_links(private: Path) -> None:
-    """What a home needs works for its owner: hard and symbolic links, rename over a file, times, sparse and large files."""
+    """What a home needs works for its owner: links of both kinds, renaming over a file, times, sparse files."""
 
     def work() -> None:
         os.chdir(private)
@@ -146,14 +148,18 @@ def test_files_and_links(private: Path) -> None:
 
 def test_rename_without_replacement_is_not_supported(private: Path) -> None:
     """RENAME_NOREPLACE: EINVAL, so a program needs another way to be the only one."""
-    code = f"import ctypes, os, sys; os.chdir('{private}'); l = ctypes.CDLL(None, use_errno=True); l.renameat2(-100, b'file', -100, b'x', 1); sys.exit(ctypes.get_errno())"
-    run = subprocess.run(["/usr/bin/python3", "-c", code], user=UID, group=GID, extra_groups=[], timeout=30, check=False)
-    assert run.returncode == errno.EINVAL
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def work() -> None:
+        at_fdcwd, noreplace = -100, 1
+        if libc.renameat2(at_fdcwd, bytes(private / "file"), at_fdcwd, bytes(private / "new"), noreplace):
+            raise OSError(ctypes.get_errno(), "renameat2")
+
+    assert as_owner(work) == errno.EINVAL
 
 
 def test_flock_for_writing_wants_a_writable_descriptor(private: Path) -> None:
     """flock(LOCK_EX) on a read-only descriptor: EBADF. A holder keeps a second one out, across processes."""
-    import fcntl
 
     def read_only() -> None:
         with (private / "file").open() as file:
@@ -199,7 +205,7 @@ def test_faults_hit_their_kind_and_path_as_often_as_asked(private: Path, scratch
 
 
 def test_calls_are_counted(private: Path, scratch: Scratch) -> None:
-    """A new directory costs a look-up for each step of the path, and one mkdir; only the latter changes something."""
+    """A new directory costs a look-up for each step of its path, and one mkdir, which alone changes something."""
     scratch.command("reset")
     assert as_owner((private / "a").mkdir) == 0
     calls = scratch.calls()
@@ -222,12 +228,13 @@ def test_a_held_caller_can_be_killed(private: Path, scratch: Scratch) -> None:
 
 
 def test_a_pod_is_what_an_engine_starts(pod: Pod, start: str) -> None:
-    """PID 1 of its own namespace, with Docker's default capabilities, a terminal-less stdin, and nothing of the rig in sight."""
+    """PID 1 of its own namespace, with Docker's default capabilities, and with nothing of the rig in sight."""
     pod.groups = [5000, 5001]
     script = """
         echo "pid $$"; id -u; id -G; umask; ulimit -Sn
         grep -E '^(CapPrm|CapBnd|NoNewPrivs)' /proc/self/status
-        ls /opt/test /mloscratch; hostname; ls /proc | grep -c '^[0-9]' ; cut -d' ' -f2 /proc/mounts | grep -c /rig
+        ls /opt/test /mloscratch; hostname; ls /proc | grep -c '^[0-9]'
+        cut -d' ' -f2 /proc/mounts | grep -c /rig
         trap 'exit 7' TERM; kill -TERM $$
     """
     pod.options += ["--limit", "7=900:1000"]
@@ -249,7 +256,7 @@ def test_environment_and_argv_are_exact(pod: Pod) -> None:
 
 
 def test_a_terminal_is_the_pods_own(pod: Pod) -> None:
-    """With a terminal the program has one that it can name and that is its controlling one; what is typed reaches it."""
+    """A terminal is one that the program can name and that controls it; what is typed reaches it."""
     live = pod.start("-c", "tty; read line </dev/tty; echo got $line", entry="/bin/sh", tty=True)
     live.stdout.wait_for(b"/dev/pts/")
     live.type(b"hello\n")
@@ -260,7 +267,8 @@ def test_exec_joins_a_pod(make_pod: MakePod) -> None:
     """A session sees the pod's processes and files, as the user that it names, with the pod's variables."""
     live = make_pod("root").start("-c", "touch /mark; echo up; read x", entry="/bin/sh", stdin=None, tty=True)
     live.stdout.wait_for(b"up")
-    result = live.exec("/bin/sh", "-c", "id -u; ls /mark; tr '\\0' ' ' </proc/1/cmdline; echo $NB_USER", user=(77, 78)).wait(0)
+    script = "id -u; ls /mark; tr '\\0' ' ' </proc/1/cmdline; echo $NB_USER"
+    result = live.exec("/bin/sh", "-c", script, user=(77, 78)).wait(0)
     assert result.text.startswith("77\n/mark\n/bin/sh -c touch")
     assert result.text.endswith("jdoe\n")
     assert len(live.processes()) == 1
