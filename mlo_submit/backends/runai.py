@@ -1,0 +1,293 @@
+"""run:ai, through its command line in version 1 or 2."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mlo_submit import kube, process, shell
+from mlo_submit.backends import kubernetes
+from mlo_submit.errors import LoginError, MloError, RefusedError, UnavailableError, note, warn
+from mlo_submit.job import Job, Mount, container_environ
+from mlo_submit.machine import Machine
+from mlo_submit.secret import MANAGED_BY, OURS, Secret
+
+REQUIRED: frozenset[str] = kubernetes.REQUIRED
+
+ANSWER = 60.0  # seconds that run:ai may take to answer
+DELETION = 120.0  # seconds that a finished job may take to go
+ENDED = {"succeeded": 0, "completed": 0, "failed": 1, "error": 1, "stopped": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cli:
+    """The installed command line: its version, and the flags that `submit --help` of version 2 lists."""
+
+    version: Literal["v1", "v2"]
+    flags: frozenset[str] = frozenset()
+
+
+V1 = Cli(version="v1")
+
+
+def probe(machine: Machine, job: Job) -> Cli:
+    """Tell the versions apart: version 2 knows workspaces. What its releases name differently is read from its help."""
+    if job.config.runai_version == "v1" or (
+        not job.config.runai_version and process.run(machine, ["runai", "workspace", "--help"], timeout=ANSWER).code
+    ):
+        return V1
+    text = process.run(machine, ["runai", *_group(job), "submit", "--help"], timeout=ANSWER).stdout
+    return Cli(version="v2", flags=frozenset(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)))
+
+
+def _group(job: Job) -> list[str]:
+    if job.workers:
+        return ["training", "pytorch"]
+    return ["training"] if job.training else ["workspace"]
+
+
+def render(job: Job, cli: Cli) -> list[str]:
+    """The `runai submit` of a job."""
+    return _v1(job) if cli.version == "v1" else _v2(job, cli)
+
+
+def _v1(job: Job) -> list[str]:
+    config = job.config
+    argv = ["runai", "submit-dist", "pytorch"] if job.workers else ["runai", "submit"]
+    argv += ["--name", job.name, "--project", config.project, "--image", job.image, "--gpu", str(job.gpus)]
+    argv += ["--run-as-uid", str(job.uid), "--run-as-gid", str(job.gid)]
+    for mount in _claims(job):
+        argv += ["--pvc", f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")]
+    argv += ["--image-pull-policy", "Always", "--allow-privilege-escalation", "true"]
+    argv += ["--label", f"{MANAGED_BY}={OURS}"]
+    if job.cpus:
+        argv += ["--cpu", job.cpus]
+    if job.memory:
+        argv += ["--memory", job.memory]
+    if job.training:
+        argv += ["--backoff-limit", str(job.retries)]
+    else:
+        argv += ["--interactive"]
+    if job.port:
+        argv += ["--port", str(job.port)]
+    if job.host_ipc:
+        argv += ["--host-ipc"]
+    if job.large_shm or job.shm_size:
+        argv += ["--large-shm"]
+    if job.node_types:
+        argv += ["--node-pools", ",".join(job.node_types)]
+    if job.preemptible:
+        argv += ["--preemptible"]
+    argv += _workers(job)
+    for key, value in container_environ(job).items():
+        argv += ["--environment", f"{key}={value}"]
+    for key in _secret_keys(job):
+        argv += ["--environment", f"{key}=SECRET:{job.secret_name},{key}"]
+    return [*argv, "--", *shell.one_word(job.argv(time_limit=True))]
+
+
+def _v2(job: Job, cli: Cli) -> list[str]:
+    config = job.config
+    argv = ["runai", *_group(job), "submit", job.name, "--project", config.project, "--image", job.image]
+    argv += ["--gpu-devices-request", str(job.gpus), "--run-as-uid", str(job.uid), "--run-as-gid", str(job.gid)]
+    for mount in _claims(job):
+        argv += ["--existing-pvc", f"claimname={mount.source},path={mount.target}"]
+    argv += ["--image-pull-policy", "Always", "--allow-privilege-escalation", "--label", f"{MANAGED_BY}={OURS}"]
+    if job.cpus:
+        argv += ["--cpu-core-request", job.cpus]
+    if job.memory:
+        argv += ["--cpu-memory-request", job.memory]
+    if job.training and not job.workers:
+        argv += ["--backoff-limit", str(job.retries)]
+    if job.given_grace is not None:
+        argv += ["--termination-grace-period", f"{job.given_grace}s"]
+    if job.port:
+        argv += ["--external-url", f"container={job.port}"]
+    if job.host_ipc:
+        argv += ["--host-ipc"]
+    if job.large_shm or job.shm_size:
+        argv += ["--large-shm"]
+    for pool in job.node_types:
+        argv += ["--node-pools", pool]
+    if job.preemptible:
+        argv += ["--preemptibility", "preemptible"] if "--preemptibility" in cli.flags else ["--preemptible"]
+    argv += _workers(job)
+    for key, value in container_environ(job).items():
+        argv += ["-e", f"{key}={value}"]
+    for key in _secret_keys(job):
+        if "--env-secret" in cli.flags:
+            argv += ["--env-secret", f"{key}={job.secret_name},key={key}"]
+        else:
+            argv += ["-e", f"{key}=SECRET:{job.secret_name},{key}"]
+    return [*argv, "--", *shell.one_word(job.argv(time_limit=True))]
+
+
+def _workers(job: Job) -> list[str]:
+    if not job.workers:
+        return []
+    argv = ["--workers", str(job.workers)]
+    for key, value in job.config.worker_annotations:
+        argv += ["--annotation", f"{key}={value}"]
+    for key, count in job.config.worker_resources:
+        argv += ["--extended-resource", f"{key}={count}"]
+    return argv
+
+
+def _claims(job: Job) -> list[Mount]:
+    return [Mount(source=job.pvc, target=job.config.mount_path), *job.mounts]
+
+
+def _secret_keys(job: Job) -> Sequence[str]:
+    return [key for key in job.config.secret_keys if key not in job.env]
+
+
+def preview(job: Job, machine: Machine) -> str:
+    """The `runai submit` as a shell line."""
+    if not machine.which("runai"):
+        version: Literal["v1", "v2"] = "v2" if job.config.runai_version == "v2" else "v1"
+        note(f"runai is not on PATH: this is what its version {version[1]} would get (MLO_RUNAI_VERSION says which).")
+        cli = Cli(version=version)
+    else:
+        cli = probe(machine, job)
+    _check(job, cli)
+    return shell.join(render(job, cli)) + "\n"
+
+
+def _check(job: Job, cli: Cli) -> None:
+    if job.secret_files:
+        raise RefusedError("run:ai hands secrets to a pod as variables: leave --secrets files out.")
+    if cli.version == "v2" and any(mount.read_only for mount in job.mounts):
+        raise RefusedError(
+            "version 2 of run:ai's command line mounts a PVC to be written only: leave ':ro' out of --mount."
+        )
+    if cli.version == "v1" and job.given_grace is not None:
+        warn(
+            "version 1 of run:ai's command line has no grace period: --grace is left out, and the cluster's own holds."
+        )
+    if job.queue:
+        warn(f"on run:ai the queue is the project ({job.config.project}): the queue {job.queue} is left out.")
+
+
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+    """Submit through `runai`, once the Secret is in step and the claims are known to exist."""
+    cli = probe(machine, job)
+    _check(job, cli)
+    if kube.has_context(machine) or sync:
+        kubernetes.prepare(kube.connect(machine, job.config.kube_context), job, secret, sync=sync)
+    else:
+        note("No kubeconfig has a context: whether the PVC and the namespace exist was not checked.")
+    if replace:
+        _delete_finished(job, cli, machine)
+    result = process.run(machine, render(job, cli), timeout=ANSWER)
+    if result.code:
+        raise _refusal(job, result)
+
+
+def _refusal(job: Job, result: process.Result) -> MloError:
+    said = (result.stderr.strip() or result.stdout.strip() or f"exit code {result.code}, and no word why").removeprefix(
+        "Error: "
+    )
+    low = said.lower()
+    if "already exist" in low:
+        return RefusedError(
+            f"there is a job {job.name} already: choose another --name, or --replace it once it has finished. "
+            f"(run:ai: {said})"
+        )
+    if any(sign in low for sign in ("log in", "login", "logged in", "unauthorized", "token")):
+        return LoginError(f"you are not logged in to run:ai. Log in with `runai login`. (run:ai: {said})")
+    if any(sign in low for sign in ("forbidden", "not allowed", "permission")):
+        return LoginError(
+            f"run:ai does not allow it: {said}. Is the project {job.config.project} yours (RUNAI_PROJECT)?"
+        )
+    if any(sign in low for sign in ("connection refused", "no such host", "timeout", "timed out")):
+        return UnavailableError(f"run:ai cannot be reached: {said}. Are you on the VPN?")
+    return RefusedError(f"run:ai does not take the job: {said}")
+
+
+def _command(job: Job, cli: Cli, verb: str) -> list[str]:
+    """`runai VERB … NAME` in the version's own way."""
+    project = ["--project", job.config.project]
+    if cli.version == "v2":
+        return ["runai", *_group(job), verb, job.name, *project]
+    return ["runai", verb, *(["job"] if verb in ("describe", "delete") else []), job.name, *project]
+
+
+def _status(job: Job, cli: Cli, machine: Machine) -> str | None:
+    """The state of the job in run:ai's words; None when there is no such job."""
+    result = process.run(machine, [*_command(job, cli, "describe"), "-o", "json"], timeout=ANSWER)
+    if result.code:
+        if (
+            "not found" in (result.stderr + result.stdout).lower()
+            or "not exist" in (result.stderr + result.stdout).lower()
+        ):
+            return None
+        raise _refusal(job, result)
+    try:
+        return _find_status(json.loads(result.stdout)) or "unknown"
+    except ValueError:
+        return "unknown"
+
+
+def _find_status(answer: object) -> str | None:
+    """The first `status` or `phase` that is a word. Releases of run:ai nest it differently."""
+    if isinstance(answer, list):
+        return next(filter(None, map(_find_status, answer)), None)
+    if not isinstance(answer, dict):
+        return None
+    for key, value in answer.items():
+        if key.lower() in ("status", "phase") and isinstance(value, str):
+            return value
+    return next(filter(None, map(_find_status, answer.values())), None)
+
+
+def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
+    status = _status(job, cli, machine)
+    if status is None:
+        return
+    if status.lower() not in ENDED:
+        raise RefusedError(
+            f"the job {job.name} is {status}: --replace only deletes a finished one. Choose another --name."
+        )
+    deletion = process.run(machine, _command(job, cli, "delete"), timeout=ANSWER)
+    if deletion.code:
+        raise _refusal(job, deletion)
+    deadline = time.monotonic() + DELETION
+    while _status(job, cli, machine) is not None:
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."
+            )
+        time.sleep(0.5)
+
+
+def follow(job: Job, machine: Machine) -> int:
+    """Print the job's output until run:ai says that it has ended: 0 or 1, since it tells no exit code."""
+    cli = probe(machine, job)
+    since: list[str] = []
+    told = ""
+    while (status := _status(job, cli, machine)) is not None:
+        ended = ENDED.get(status.lower())
+        if status.lower() == "running" or (ended is not None and not since):
+            process.stream(machine, [*_command(job, cli, "logs"), "-f", *since])
+            since = ["--since", "1s"]
+        elif status != told:
+            told = status
+            note(f"{job.name} is {status}.")
+        if ended is not None:
+            return ended
+        time.sleep(1)
+    raise RefusedError(f"the job {job.name} was deleted while it was followed.")
+
+
+def commands(job: Job) -> Mapping[str, str]:
+    """The user's next commands, in version 1's words, which version 2 still takes for a job's name."""
+    return {
+        "describe": f"runai describe job {job.name}",
+        "logs": f"runai logs {job.name}",
+        "shell": f"runai exec {job.name} -it -- zsh",
+        "delete": f"runai delete job {job.name}",
+    }

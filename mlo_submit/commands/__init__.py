@@ -1,0 +1,1 @@
+"""The commands of `mlo-submit`, one file for each group: flags to values, no decisions."""

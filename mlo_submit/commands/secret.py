@@ -1,0 +1,36 @@
+"""`mlo-submit sync-secret`: mirror .env into the Kubernetes Secret."""
+
+from __future__ import annotations
+
+import click
+
+from mlo_submit import env, kube
+from mlo_submit import secret as secrets
+from mlo_submit.commands import common
+from mlo_submit.errors import note, warn
+
+
+def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: bool) -> None:
+    """Mirror .env into its Secret, and say what came of it."""
+    needed = {"K8S_NAMESPACE"} if name else {"K8S_NAMESPACE", "RUNAI_SECRET_NAME"}
+    config = env.configure(file, shared.machine, needed)
+    for text in config.warnings:
+        warn(text)
+    for text in config.notes:
+        note(text)
+    secret = secrets.from_config(config, name)
+    cluster = kube.connect(shared.machine, config.kube_context)
+    outcome = secrets.write(cluster, secret, secrets.read(cluster, secret), adopt=adopt)
+    click.echo(f"Secret {secret.name} in {secret.namespace}: {outcome}.")
+
+
+@click.command(short_help="Mirror .env into the Kubernetes Secret.")
+@common.shared_options
+@click.option(
+    "--secret-name", metavar="NAME", type=common.SUBDOMAIN, help="Name of the Secret, instead of RUNAI_SECRET_NAME."
+)
+@click.option("--adopt", is_flag=True, help="Take over a Secret of that name that mlo-submit did not make.")
+@click.pass_obj
+def command(shared: common.Shared, secret_name: str | None, adopt: bool) -> None:
+    """Mirror every variable of .env into the Secret RUNAI_SECRET_NAME, as `run` does; what left .env leaves it."""
+    sync(shared, common.read(shared), secret_name, adopt=adopt)

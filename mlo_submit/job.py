@@ -1,0 +1,196 @@
+"""A job, as one description for every backend: `from_flags(config, flags, now) -> Job`.
+
+`container_environ(job)` is the contract with `mlo_entry`: the environment from which a pod boots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from mlo_submit import shell, units
+from mlo_submit.env import Config
+
+KEEP_ALIVE = 12 * 3600  # seconds
+GRACE = 30  # seconds from TERM to KILL, as Kubernetes has it
+SECRETS_DIR = "/run/secrets/mlo"
+PREEMPTIBLE = frozenset({"h100", "h200"})
+"""Node types that an interactive job only borrows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """Another directory in the pod: a path of this machine (docker), or a PVC (kubernetes, run:ai)."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """What the command line of `run` says; None and empty where it says nothing. Times are in seconds."""
+
+    name: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    argv: tuple[str, ...] = ()
+    line: str | None = None
+    exp_folder: str | None = None
+    venv: str | None = None
+    time: int | None = None
+    grace: int | None = None
+    gpus: int = 0
+    cpus: str | None = None
+    memory: str | None = None
+    image: str | None = None
+    port: int | None = None
+    train: bool = False
+    workers: int = 0
+    retries: int = 0
+    secret_name: str | None = None
+    secrets: Literal["files", "env"] | None = None
+    skip_secret_sync: bool = False
+    pvc: str | None = None
+    node_types: tuple[str, ...] = ()
+    queue: str | None = None
+    host_ipc: bool = False
+    large_shm: bool = False
+    shm_size: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job to launch. Holds names of secrets, never a value."""
+
+    name: str
+    config: Config
+    uid: int
+    gid: int
+    image: str
+    training: bool
+    command: tuple[str, ...] | str
+    exp_folder: str | None
+    venv: str | None
+    time: int | None
+    given_grace: int | None
+    gpus: int
+    cpus: str | None
+    memory: str | None
+    port: int | None
+    workers: int
+    retries: int
+    secret_name: str
+    secret_files: bool | None
+    secret_optional: bool
+    pvc: str
+    node_types: tuple[str, ...]
+    queue: str
+    host_ipc: bool
+    large_shm: bool
+    shm_size: str | None
+    env: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+
+    @property
+    def preemptible(self) -> bool:
+        """Whether an interactive job is on nodes that it may only borrow."""
+        return not self.training and not PREEMPTIBLE.isdisjoint(self.node_types)
+
+    @property
+    def grace(self) -> int:
+        """Seconds from TERM to KILL."""
+        return GRACE if self.given_grace is None else self.given_grace
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """How the job is found again, on every backend."""
+        return {
+            "app.kubernetes.io/name": "mlo",
+            "app.kubernetes.io/instance": self.name,
+            "app.kubernetes.io/component": "training" if self.training else "interactive",
+            "app.kubernetes.io/managed-by": "mlo-submit",
+            "mlo-submit/user": self.config.username.strip("-_."),
+        }
+
+    def argv(self, *, time_limit: bool) -> tuple[str, ...]:
+        """What the pod runs. `time_limit`: the job must end itself after its time, since the backend does not."""
+        if not self.command:
+            return ("sleep", str(self.time or KEEP_ALIVE))
+        return shell.in_setup(
+            self.command,
+            folder=self.exp_folder,
+            venv=self.venv,
+            limit=self.time if time_limit else None,
+            grace=self.grace,
+        )
+
+
+def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
+    """The job that a command line asks for. `now` only names a job that has no name."""
+    return Job(
+        name=flags.name or default_name(config.username, now),
+        config=config,
+        uid=flags.uid or config.uid,
+        gid=flags.gid or config.gid,
+        image=flags.image or config.image,
+        training=flags.train or flags.workers > 0,
+        command=flags.line or flags.argv,
+        exp_folder=flags.exp_folder,
+        venv=flags.venv,
+        time=flags.time,
+        given_grace=flags.grace,
+        gpus=flags.gpus,
+        cpus=flags.cpus,
+        memory=flags.memory,
+        port=flags.port,
+        workers=flags.workers,
+        retries=flags.retries,
+        secret_name=flags.secret_name or config.secret_name,
+        secret_files=None if flags.secrets is None else flags.secrets == "files",
+        secret_optional=flags.skip_secret_sync,
+        pvc=flags.pvc or config.pvc,
+        node_types=flags.node_types,
+        queue=flags.queue or config.queue,
+        host_ipc=flags.host_ipc,
+        large_shm=flags.large_shm,
+        shm_size=flags.shm_size,
+        env=flags.env,
+        mounts=flags.mounts,
+    )
+
+
+def default_name(username: str, now: datetime) -> str:
+    """`USER-YYYYMMDD-HHMMSS`, with what no name of a job can hold replaced by '-'."""
+    user = re.sub("[^a-z0-9]+", "-", username.lower()).strip("-") or "job"
+    return units.label(f"{user}-{now:%Y%m%d-%H%M%S}")
+
+
+def container_environ(job: Job) -> dict[str, str]:
+    """The literal environment of the job's pods: what `mlo_entry` boots from, then what the user adds with --env."""
+    config = job.config
+    home = f"{config.home_root.rstrip('/')}/{config.username}"
+    return {
+        "HOME": f"/home/{config.username}",
+        "NB_USER": config.username,
+        "NB_UID": str(job.uid),
+        "NB_GROUP": config.group,
+        "NB_GID": str(job.gid),
+        "WORKING_DIR": config.working_dir,
+        "SCRATCH_HOME": home,
+        "SCRATCH_HOME_ROOT": config.home_root,
+        "EPFML_LDAP": config.username,
+        "HF_HOME": config.hf_home,
+        "UV_PYTHON_VERSION": config.python_version,
+        "TZ": config.timezone,
+        "GIT_CONFIG_GLOBAL": f"{home}/.gitconfig",
+        "UV_CACHE_DIR": f"{home}/.cache/uv",
+        "UV_PYTHON_INSTALL_DIR": f"{home}/.uv",
+        **({"SCRATCH_SEED_USER": config.seed_user} if config.seed_user else {}),
+        **job.env,
+    }

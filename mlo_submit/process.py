@@ -1,0 +1,68 @@
+"""The only place that starts a program: argv lists, never a shell; stdin closed; the environment given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlo_submit.errors import UnavailableError
+from mlo_submit.machine import Machine
+
+NEEDED_FOR = {
+    "docker": "install Docker, or choose another backend with --backend",
+    "kubectl": "install kubectl (https://kubernetes.io/docs/tasks/tools), which follows logs and opens shells",
+    "runai": "install the run:ai command line from your cluster's help page, or choose another backend with --backend",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a program ended: its exit code (-n when signal n ended it) and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None) -> Result:
+    """Run a program to its end and keep what it prints. `timeout` is in seconds.
+
+    Raises:
+        UnavailableError: it is not installed, or did not end in time.
+    """
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            [_program(machine, argv[0]), *argv[1:]],
+            env=dict(machine.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"`{' '.join(argv[:2])}` gave no answer within {timeout:g} seconds.") from None
+    return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def stream(machine: Machine, argv: Sequence[str]) -> int:
+    """Run a program that prints to our own stdout and stderr. Returns its exit code.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    import subprocess
+
+    done = subprocess.run(
+        [_program(machine, argv[0]), *argv[1:]], env=dict(machine.environ), stdin=subprocess.DEVNULL, check=False
+    )
+    return done.returncode
+
+
+def _program(machine: Machine, name: str) -> str:
+    if path := machine.which(name):
+        return path
+    raise UnavailableError(f"`{name}` is not on PATH: {NEEDED_FOR[name]}.")

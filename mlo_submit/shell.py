@@ -1,0 +1,72 @@
+"""A job's command as argv: what runs in the user's zsh set-up, and how words survive the way there."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import re
+from collections.abc import Sequence
+
+ZSH = "/bin/zsh"
+
+_BARE = re.compile(r"[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*")
+
+# The user's own zsh set-up, which `zsh -c` does not read. Its exit code is no reason not to start.
+_SETUP = "[[ -r ~/.zshrc ]] && builtin source ~/.zshrc"
+
+# A shell dies at TERM at once. Our PID 1 waits for the whole process group all the same, but that of other images ends
+# with the shell, and the child is killed in the middle of its checkpoint: with a trap the shell waits for its child.
+_WAIT = "trap 'exit 143' TERM"
+
+# For backends that know no time limit. The job is the shell's process group; the watcher has a session of its own, so
+# that nobody who waits for the group waits for the watcher.
+_LIMIT = (
+    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; kill -TERM -- "-$2"; """
+    """sleep "$3"; kill -KILL -- "-$2"' mlo-limit {limit} $$ {grace} </dev/null >/dev/null &!"""
+)
+
+
+def quote(word: str) -> str:
+    """A word for zsh, bash or sh. Unlike shlex.quote it never leaves a word that zsh expands, such as `=ls`."""
+    return word if _BARE.fullmatch(word) else "'" + word.replace("'", "'\\''") + "'"
+
+
+def join(argv: Sequence[str]) -> str:
+    """An argv as one shell line."""
+    return " ".join(map(quote, argv))
+
+
+def in_setup(
+    command: Sequence[str] | str, *, folder: str | None, venv: str | None, limit: int | None, grace: int
+) -> tuple[str, ...]:
+    """The argv that runs a command in the user's zsh set-up.
+
+    Args:
+        command: an argv, which replaces the shell, or a shell line, read after the set-up, so that aliases work.
+        folder: where it runs, if not where the job starts; `~` is the pod's home.
+        venv: the virtual environment to activate, relative to `folder`.
+        limit: seconds after which the job is stopped, where the backend does not do that.
+        grace: seconds from TERM to KILL then.
+    """
+    script = [_SETUP]
+    if folder:
+        script.append(f"builtin cd -q -- {_path(folder)} || exit")
+    if venv:
+        script.append(f"builtin source {_path(venv.rstrip('/') + '/bin/activate')} || exit")
+    if limit:
+        script.append(_LIMIT.format(limit=limit, grace=grace))
+    if isinstance(command, str):
+        return (ZSH, "-c", "\n".join([*script, _WAIT, 'eval "$1"']), "mlo", command)
+    return (ZSH, "-c", "\n".join([*script, 'exec -- "$@"']), "mlo", *command)
+
+
+def one_word(argv: Sequence[str]) -> tuple[str, ...]:
+    """The same command as one base64 word for a plain zsh: no quote, newline, backquote, backslash, non-ASCII byte."""
+    word = binascii.b2a_base64(os.fsencode(f"exec {join(argv)}"), newline=False).decode()
+    return (ZSH, "-c", f"source <(base64 -d <<<{word})")
+
+
+def _path(path: str) -> str:
+    if path == "~" or path.startswith("~/"):
+        return "~" + ("/" + quote(path[2:]) if path[2:] else "")
+    return quote(path if "/" in path else f"./{path}")
