@@ -6,6 +6,7 @@ docker/entry.c calls `start` as PID 1; people call `python3 -m mlo_entry --plan`
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import sys
 import time
@@ -34,6 +35,7 @@ A boot itself is started by /usr/local/bin/mlo-entry, the ENTRYPOINT of the imag
 
 def start() -> NoReturn:
     """Boot, as docker/entry.c asks. argv: the uid and gid of the start, the environment's descriptor, the command."""
+    gc.disable()  # a boot makes no cycles worth a collection, which would copy every page that a child shares
     uid, gid, fd = (int(argument) for argument in sys.argv[1:4])
     try:
         code = _boot(_environ(fd), Identity(uid, gid, tuple(os.getgroups())), sys.argv[4:] or handoff.SHELL)

@@ -42,7 +42,7 @@ class OwnDir(Action):
 
 
 class ShareDir(Action):
-    """A directory on scratch with this group, mode 770, and setgid where it had it. What cannot be is left to `UseDir`.
+    """A directory on scratch with this group, mode 770, and setgid where it had it.
 
     One that exists outside `within` keeps its group: it may be somebody else's.
     """
@@ -54,7 +54,7 @@ class ShareDir(Action):
 
 
 class UseDir(ShareDir):
-    """The actor can use a directory of `ShareDir`: makes or mends it where that one could not.
+    """A directory of that kind that the actor can use. One that is right costs a look; `seed` is asked for another.
 
     `purpose` is the variable that names it; without a `required` one the boot ends (73), without another it warns.
     """
@@ -62,6 +62,11 @@ class UseDir(ShareDir):
     purpose: str
     required: bool
     access: int  # os.R_OK | os.W_OK | os.X_OK
+    seed: str  # "" where nobody may change what exists
+
+    def asked_of_seed(self) -> ShareDir:
+        """The same directory, made or mended by the seed user."""
+        return ShareDir(SEED, self.path, self.gid, self.within, self.seed)
 
 
 class MakeDir(Action):

@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 15.0  # as lckpwdf(3) waits
 
 
-def apply_all(batch: Sequence[actions.Action], troubles: Mapping[str, str]) -> list[Outcome]:
+class AskSeed(BootError):  # no error: it ends the batch of the user
+    """The action waits for what the seed user can do."""
+
+    exit_code = -1
+
+
+def apply_all(batch: Sequence[actions.Action], asked: Mapping[str, str]) -> list[Outcome]:
     """Make the actions true, one after the other, as whoever runs this.
 
-    `troubles` are the directories that `ShareDir` could not do, with the reason.
-    Returns what came of each, as plain data: (changed, milliseconds, what is wrong or "", exit code or 0). It ends with
-    the first that has an exit code.
+    `asked` are the directories that the seed user was asked for, with what was wrong or "".
+    Returns what came of each, as plain data: (changed, milliseconds, what is wrong or "", code). It ends with the first
+    that has a code: the exit code of the boot, or AskSeed's.
     """
     outcomes: list[Outcome] = []
     for action in batch:
         start, changed, problem, code = time.perf_counter(), False, "", 0
         try:
-            done = _APPLY[type(action)](action, troubles)
+            done = _APPLY[type(action)](action, asked)
             changed, problem = (False, done) if isinstance(done, str) else (done, "")
         except BootError as error:
             problem, code = str(error), error.exit_code
@@ -119,7 +125,7 @@ def _share(action: actions.ShareDir) -> bool:
     except FileNotFoundError:
         made = _make_dir(action, {})
         status = os.stat(action.path)
-    if status.st_gid == action.gid and status.st_mode & 0o777 == 0o770 and stat.S_ISDIR(status.st_mode):
+    if _is_right(status, action.gid):
         return made
     fd = os.open(action.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -136,19 +142,27 @@ def _share(action: actions.ShareDir) -> bool:
     return True
 
 
-def _use_dir(action: actions.UseDir, troubles: Mapping[str, str]) -> str | bool:
-    changed, tried = False, []
-    if seed_trouble := troubles.get(action.path):
-        tried.append(seed_trouble)
-        own = _share_dir(action, {})
-        changed = own is True
-        if isinstance(own, str):
-            tried.append(own)
+def _is_right(status: os.stat_result, gid: int) -> bool:
+    return status.st_gid == gid and status.st_mode & 0o777 == 0o770 and stat.S_ISDIR(status.st_mode)
+
+
+def _use_dir(action: actions.UseDir, asked: Mapping[str, str]) -> str | bool:
+    try:
+        if _is_right(os.stat(action.path), action.gid):
+            return False
+    except OSError:
+        pass  # what is wrong is told below, if nobody can mend it
+    if action.seed and action.path not in asked:
+        raise AskSeed
+    changed, why = False, asked.get(action.path, "")
+    if why:  # it may be the user's own
+        own = _share_dir(action, asked)
+        changed, why = (False, f"{why}; {own}") if isinstance(own, str) else (own, "")
     if os.access(f"{action.path}/", action.access):  # with the slash, a file is none
         return changed
-    why = "; ".join(dict.fromkeys(tried)) or f"permission denied for {_who(action)} in {_nearest(action.path)}"
     problem = (
-        f"{action.purpose}={action.path} cannot be {'used' if os.path.lexists(action.path) else 'created'}: {why}. "
+        f"{action.purpose}={action.path} cannot be {'used' if os.path.lexists(action.path) else 'created'}: "
+        f"{why or f'permission denied for {_who(action)} in {_nearest(action.path)}'}. "
         "Set SCRATCH_SEED_USER to the account that owns the directory above, or correct the path"
     )
     if action.required:
@@ -288,13 +302,18 @@ def _symlink(action: actions.Symlink, _: Mapping[str, str]) -> bool:
 def _remove_tree(action: actions.RemoveTree, _: Mapping[str, str]) -> bool:
     if not os.path.lexists(action.path):
         return False
-    if os.path.islink(action.path) or not os.path.isdir(action.path):
-        os.unlink(action.path)
-    else:
-        import shutil  # costs 5 ms, and is needed only where a container starts again
-
-        shutil.rmtree(action.path)
+    _remove(action.path)
     return True
+
+
+def _remove(path: str) -> None:
+    """What shutil.rmtree does, whose import costs as much as a warm boot's own work. Follows no link."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        os.unlink(path)
+        return
+    for name in os.listdir(path):
+        _remove(f"{path}/{name}")
+    os.rmdir(path)
 
 
 def _set_git_identity(action: actions.SetGitIdentity, _: Mapping[str, str]) -> str | bool:

@@ -43,9 +43,8 @@ def run_as(identity: Identity, work: Callable[[], T]) -> T:
     os.close(write)
     with open(read, "rb") as pipe:
         answer = pipe.read()
-    status = os.waitpid(pid, 0)[1]
-    if status:
-        code = os.waitstatus_to_exitcode(status)
+    if not answer:  # else it is about to exit, and the supervisor reaps it
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         raise RefusedError(f"the boot's work as uid {identity.uid} ended with {code}; see the line before")
     result: T = marshal.loads(answer)  # noqa: S302  # from our own child, through a pipe that nobody else has
     return result

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from . import accounts, report
-from .actions import ROOT, SEED, USER, ShareDir
-from .apply import apply_all
+from .actions import ROOT, SEED, USER, ShareDir, UseDir
+from .apply import AskSeed, apply_all
 from .become import run_as
 from .errors import BootError
 from .host import Identity
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .actions import Action
+    from .apply import Outcome
     from .host import Host
     from .settings import Settings
 
@@ -39,12 +38,24 @@ class Failed(BootError):
         self.exit_code = exit_code
 
 
+class Step:
+    """What a step of the boot did so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.milliseconds = 0.0
+        self.changed: list[str] = []
+
+    def as_json(self) -> Json:
+        """For the report."""
+        return {"step": self.name, "ms": round(self.milliseconds, 3), "changed": [*self.changed]}
+
+
 class Result(Record):
-    """What a boot did: milliseconds and changes of each step, and every warning."""
+    """What a boot did, step by step, and every warning."""
 
     steps: list[Json]
     warnings: list[str]
-    milliseconds: float
 
 
 def plan(settings: Settings, host: Host) -> list[Planned]:
@@ -76,42 +87,40 @@ def carry_out(planned: list[Planned], actors: dict[str, Identity], warn: Callabl
     Raises:
         BootError: the boot cannot go on.
     """
-    start = time.perf_counter()
-    steps: dict[str, dict[str, Json]] = {}
+    steps: dict[str, Step] = {}
     warnings: list[str] = []
-    troubles: dict[str, str] = {}
-    for batch in _batches(planned):
-        actions = [each.action for each in batch]
-        actor = actions[0].actor
-        if actor == ROOT:
-            outcomes = apply_all(actions, troubles)
-        else:
-            outcomes = run_as(actors[actor], lambda actions=actions: apply_all(actions, troubles))  # type: ignore[misc]
+    asked: dict[str, str] = {}
+    waiting = list(planned)
+    while waiting:
+        batch = _leading(waiting)
+        outcomes = _act([each.action for each in batch], actors, asked)
+        del waiting[: len(outcomes)]
         for each, (changed, milliseconds, problem, code) in zip(batch, outcomes, strict=False):
-            step = steps.setdefault(each.step, {"step": each.step, "ms": 0.0, "changed": []})
-            step["ms"] = round(step["ms"] + milliseconds, 3)  # type: ignore[operator]
+            step = steps.setdefault(each.step, Step(each.step))
+            step.milliseconds += milliseconds
             if changed:
-                step["changed"].append(_short(each.action))  # type: ignore[union-attr]
-            if code:
+                step.changed.append(f"{type(each.action).__name__} {getattr(each.action, 'path', '')}".rstrip())
+            if code == AskSeed.exit_code and isinstance(each.action, UseDir):
+                waiting[:0] = [Planned(each.step, each.action.asked_of_seed()), each]
+            elif code:
                 raise Failed(problem, code)
-            if problem and type(each.action) is ShareDir:
-                troubles[each.action.path] = problem  # for the UseDir to come
+            elif type(each.action) is ShareDir:
+                asked[each.action.path] = problem
             elif problem:
                 warnings.append(problem)
                 warn(problem)
-    return Result(list(steps.values()), warnings, (time.perf_counter() - start) * 1000)
+    return Result([step.as_json() for step in steps.values()], warnings)
 
 
-def _batches(planned: list[Planned]) -> list[list[Planned]]:
-    """Runs of actions with the same actor: a child is forked for each."""
-    batches: list[list[Planned]] = []
-    for each in planned:
-        if batches and batches[-1][0].action.actor == each.action.actor:
-            batches[-1].append(each)
-        else:
-            batches.append([each])
-    return batches
+def _leading(planned: list[Planned]) -> list[Planned]:
+    """The actions at the head that have the same actor: one child does them all."""
+    actor = planned[0].action.actor
+    end = next((i for i, each in enumerate(planned) if each.action.actor != actor), len(planned))
+    return planned[:end]
 
 
-def _short(action: Action) -> str:
-    return f"{type(action).__name__} {getattr(action, 'path', '')}".rstrip()
+def _act(actions: list[Action], actors: dict[str, Identity], asked: dict[str, str]) -> list[Outcome]:
+    actor = actions[0].actor
+    if actor == ROOT:
+        return apply_all(actions, asked)
+    return run_as(actors[actor], lambda: apply_all(actions, asked))

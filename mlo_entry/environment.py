@@ -69,7 +69,11 @@ def job_script(variables: Mapping[str, str]) -> bytes:
     """What the hand-off's bash reads as BASH_ENV: `variables` exactly, and none that sudo brought."""
     # the locale comes last: what precedes it is read byte by byte, whatever it holds
     order = sorted(variables, key=lambda name: (name == "LANG" or name.startswith("LC_"), name))
-    return b'unset BASH_ENV MAIL PATH TERM "${!SUDO_@}"\n' + b"".join(_exports(variables, order))
+    if (level := variables.get("SHLVL", "")).isdecimal():
+        variables = {**variables, "SHLVL": str(int(level) + 1)}  # `exec` takes one off
+    # what bash makes of a name such as RANDOM ends with unset
+    names = " ".join(["BASH_ENV", "MAIL", "PATH", "TERM", *order])
+    return os.fsencode(f'unset {names} "${{!SUDO_@}}"\n') + b"".join(_exports(variables, order))
 
 
 def session_script(settings: Settings, host: Host) -> bytes:

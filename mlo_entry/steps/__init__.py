@@ -8,8 +8,8 @@ STEPS = (
     ("account", account.plan),
     ("storage", storage.plan),
     ("home", home.plan),
-    ("git", git.plan),
     ("ssh", ssh.plan),
+    ("git", git.plan),
     ("session", session.plan),
     ("hooks", hooks.plan),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..actions import SEED, USER, ShareDir, UseDir
+from ..actions import USER, UseDir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 
 
 def plan(settings: Settings, host: Host) -> Iterator[Action]:
-    """The seed user makes what is missing: a root-squashed export refuses root. The user checks, and mends its own."""
+    """The user looks, the seed user makes what is missing: a root-squashed export refuses root, its root the user."""
     everything = os.R_OK | os.W_OK | os.X_OK
-    directories = (
-        (settings.scratch_home, "SCRATCH_HOME", True, everything),
+    home = settings.scratch_home
+    for path, purpose, required, access in (
+        (home, "SCRATCH_HOME", True, everything),
         (settings.working_dir, "WORKING_DIR", True, os.X_OK),
         (settings.hf_home, "HF_HOME", False, everything),
-    )
-    within = settings.scratch_home
-    for path, _, _, _ in directories:
-        if not within.startswith(f"{path.rstrip('/')}/"):  # what lies above the home is everybody's
-            yield ShareDir(SEED, path, settings.gid, within, settings.seed_user)
-    for path, purpose, required, access in directories:
-        yield UseDir(USER, path, settings.gid, within, settings.user, purpose, required, access)
+    ):
+        shared = home.startswith(f"{path.rstrip('/')}/")  # what lies above the home is everybody's: it stays as it is
+        seed = "" if shared else settings.seed_user
+        yield UseDir(USER, path, settings.gid, home, settings.user, purpose, required, access, seed)
