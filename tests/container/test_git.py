@@ -56,7 +56,7 @@ def test_an_odd_name_arrives_as_it_is(pod: Pod, config: Path, name: str) -> None
     assert pod.script(SHOW, env=env).text == f"{name}\n-x@y\n"
 
 
-@pytest.mark.parametrize("broken", ["[user\n", "name = x\n", "[user]\n\tname = \"unclosed\n", "\0\0\0", "[", "<<<<<<< HEAD\n"])
+@pytest.mark.parametrize("broken", ["[user\n", "[user]\n\tname = \"unclosed\n", "\0\0\0", "[", "<<<<<<< HEAD\n"])
 def test_a_broken_gitconfig_is_a_warning(pod: Pod, config: Path, scratch: Scratch, broken: str) -> None:
     """The file stays as it is for the user to mend, and the job runs."""
     scratch.put(f"homes/{USER}/.gitconfig", broken)
