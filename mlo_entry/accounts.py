@@ -80,13 +80,13 @@ def _claim(rows: Rows, width: int, name: str, number: int, new: list[str]) -> di
     for row in rows:
         if len(row) == width and row[0] != name and row[2] == str(number):
             row[2] = changed.setdefault(row[2], str(_free(rows)))
-    own = [row for row in rows if row[0] == name and len(row) == width][:1]
-    rows[:] = [row for row in rows if row[0] != name or row in own]
-    if not own:
+    own = next((row for row in rows if row[0] == name and len(row) == width), None)
+    rows[:] = [row for row in rows if row[0] != name or row is own]
+    if own is None:
         rows.append(new)
-    elif own[0][2] != str(number):
-        changed[own[0][2]] = str(number)
-        own[0][2] = str(number)
+    elif own[2] != str(number):
+        changed[own[2]] = str(number)
+        own[2] = str(number)
     return changed
 
 
