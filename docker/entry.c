@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
     snprintf(numbers[1], sizeof *numbers, "%u", gid);
     snprintf(numbers[2], sizeof *numbers, "%d", kept);
     char *boot[argc + 8];
-    char *head[] = {"/opt/mlo/bin/python", "-I", "-S", "-c", (char *)START, numbers[0], numbers[1], numbers[2]};
+    char *head[] = {"/opt/mlo/bin/python", "-IS", "-OO", "-c", (char *)START, numbers[0], numbers[1], numbers[2]};
     memcpy(boot, head, sizeof head);
     memcpy(boot + 8, argv + 1, (size_t)argc * sizeof *argv); /* CMD and the closing NULL: Linux starts nothing without argv[0] */
     char *empty[] = {NULL};
