@@ -21,8 +21,8 @@ _WAIT = "trap 'exit 143' TERM"
 # For backends that know no time limit. The job is the shell's process group; the watcher has a session of its own, so
 # that nobody who waits for the group waits for the watcher.
 _LIMIT = (
-    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; kill -TERM -- "-$2"; """
-    """sleep "$3"; kill -KILL -- "-$2"' mlo-limit {limit} $$ {grace} </dev/null >/dev/null &!"""
+    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; kill -TERM "-$2" || exit; """
+    """sleep "$3"; kill -KILL "-$2" 2>/dev/null' mlo-limit {limit} $$ {grace} </dev/null >/dev/null &!"""
 )
 
 

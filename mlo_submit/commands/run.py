@@ -197,12 +197,14 @@ def command(
         sync=not flags["skip_secret_sync"],
         replace=replace,
     )
-    note(f"Job {job.name} is submitted. Next:")
+    note(f"{job.name} is submitted. Next:")
     for words in backend.commands(job).values():
         note(f"  {words}")
-    if follow:
-        try:
-            context.exit(backend.follow(job, machine))
-        except KeyboardInterrupt:
-            note(f"\n{job.name} goes on.")
-            context.exit(130)
+    if not follow:
+        click.echo(job.name)
+        return
+    try:
+        context.exit(backend.follow(job, machine))
+    except KeyboardInterrupt:
+        note(f"\n{job.name} goes on.")
+        context.exit(130)
