@@ -41,7 +41,7 @@ ensure_packages() {
     command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian or Ubuntu: install them, then run this again"
     say "installing ${missing[*]}"
     as_root apt-get update -qq >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >&2
 }
 
 ca_bundle() {

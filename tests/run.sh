@@ -31,15 +31,23 @@ stage_unit() { pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit; }
 stage_container() { tests/container/run.sh; }
 stage_cluster() { tests/cluster/run.sh; }
 
-# However this run ends, the stage that runs is interrupted as by Ctrl-C, which lets pytest clean up, and then the engine goes.
+# However this run ends, the stage that runs is ended first, as by Ctrl-C, which lets pytest clean up; then the engine goes.
+# TERM is for a stage that ignores it, as all do that a shell without job control starts by `&`.
 running=
+end_stage() {
+    local signal tries
+    for signal in INT TERM KILL; do
+        kill "-$signal" -- "-$running" 2>/dev/null || return 0
+        for ((tries = 0; tries < 300; tries++)); do
+            kill -0 -- "-$running" 2>/dev/null || return 0
+            sleep 0.1
+        done
+    done
+}
 finish() {
     local code=$?
     trap - EXIT INT TERM HUP  # a second signal ends this at once
-    if [ -n "$running" ]; then
-        kill -INT -- "-$running" 2>/dev/null || true
-        wait "$running" || true
-    fi
+    [ -z "$running" ] || end_stage
     stop_engine
     exit "$code"
 }
