@@ -7,7 +7,6 @@ pods can run.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import json
 import os
@@ -147,6 +146,8 @@ def commands(port: int, cgroup: str) -> dict[str, list[str]]:
             f"--service-account-private-key-file={run}/tls.key",
             "--kube-api-qps=200",  # at the default of 20 its controllers start one by one, for 5 s
             "--kube-api-burst=400",
+            "--flex-volume-plugin-dir=/var/lib/kubelet/plugins",  # it makes the default one, under /usr
+            "--pvclaimbinder-sync-period=1s",  # it may meet the claim before the volume, and then looks again
         ],
         "kube-scheduler": [f"{bin}/kube-scheduler", admin, "--leader-elect=false", "--secure-port=0"],
         "kubelet": [
@@ -156,7 +157,7 @@ def commands(port: int, cgroup: str) -> dict[str, list[str]]:
             f"--cgroup-root={cgroup}",
             f"--hostname-override={NODE}",
             f"--node-ip={NODE_IP}",
-            "--node-labels=run.ai/type=h100",
+            "--node-labels=runai/node-pool=h100",
         ],
         "coredns": [f"{bin}/coredns", "-conf", f"{MLO}/node/Corefile"],
     }
@@ -194,7 +195,7 @@ def boot(command: dict[str, list[str]], listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     trust = ssl.create_default_context(cafile=MLO / "run/tls.crt")
     until("kube-apiserver", lambda: answers(f"https://127.0.0.1:{port}/readyz", trust))
-    threading.Thread(target=asyncio.run, args=[forward(listener, port)], daemon=True).start()
+    threading.Thread(target=forward, args=[listener, port], daemon=True).start()
 
     start("kube-controller-manager", "kube-scheduler", "kubelet", "coredns")
     do(*kubectl("apply", f"--filename={MLO}/node/objects.yaml"))
@@ -217,24 +218,20 @@ def answers(url: str, trust: ssl.SSLContext) -> bool:
         return False
 
 
-async def forward(listener: socket.socket, port: int) -> None:
+def forward(listener: socket.socket, port: int) -> None:
     """Carry connections from the host's network to the API server, which has the same port in this one."""
 
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    def carry(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):  # either side may go away at any time
-            while data := await source.read(1 << 16):
-                target.write(data)
-                await target.drain()
-            target.write_eof()
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
-    async def carry(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(client, to_server), copy(server, to_client))
-        to_server.close()
-        to_client.close()
-
-    async with await asyncio.start_server(carry, sock=listener) as serving:
-        await serving.serve_forever()
+    while True:
+        client, _ = listener.accept()
+        server = socket.create_connection(("127.0.0.1", port))
+        for ends in ((client, server), (server, client)):
+            threading.Thread(target=carry, args=ends, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -109,10 +109,10 @@ def make_cgroup(cgroup: Path) -> None:
 
 def write_credentials(run: Path, port: int) -> None:
     """Write one certificate, which signs itself, and a kubeconfig with a token for each user."""
+    output("openssl", "ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", run / "tls.key")
     output(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", run / "tls.key", "-out", run / "tls.crt", "-days", "2", "-subj", "/CN=mlo-test"),
-        *("-addext", "subjectAltName=IP:127.0.0.1"),
+        *("openssl", "req", "-x509", "-new", "-key", run / "tls.key", "-out", run / "tls.crt"),
+        *("-days", "2", "-subj", "/CN=mlo-test", "-addext", "subjectAltName=IP:127.0.0.1"),
         *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
     )
     authority = base64.b64encode((run / "tls.crt").read_bytes()).decode()

@@ -1,0 +1,152 @@
+"""What the tests work with: the lab's cluster, and a member's laptop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+USER, UID, GROUP, GID = "jdoe", 123456, "MLO-unit", 83070
+HOMES = "/mloscratch/homes"
+SECONDS = 60  # nothing here takes half of it
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    """Wait for what only the cluster makes true; returns what the condition does."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A namespace of a cluster, seen by a member. `own`: the cluster was made for the tests."""
+
+    kubeconfig: Path
+    namespace: str
+    image: str
+    claim: str
+    own: bool
+
+    def as_user(self, user: str) -> Path:
+        """The kubeconfig of somebody else, in a cluster of our own: admin, or guest, who has no rights."""
+        return self.kubeconfig.with_name(f"{user}.kubeconfig")
+
+    def kubectl(self, *argv: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *argv],  # noqa: S607
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=2 * SECONDS,
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stderr}"
+        return done.stdout
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json"))
+        return found
+
+    def pods(self, job: str) -> list[dict[str, Any]]:
+        """The pods of a job, oldest first."""
+        listed = json.loads(self.kubectl("get", "pods", f"--selector=job-name={job}", "--output=json"))
+        return sorted(listed["items"], key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def wait(self, condition: str, *what: str) -> None:
+        self.kubectl("wait", f"--for={condition}", f"--timeout={SECONDS}s", *what)
+
+    def wait_for_log(self, job: str, line: str) -> str:
+        """Wait until a pod of the job has printed the line; returns that pod's name."""
+
+        def printed() -> str:
+            for pod in self.pods(job):
+                name = str(pod["metadata"]["name"])
+                if pod["status"]["phase"] != "Pending" and line in self.kubectl("logs", name).splitlines():
+                    return name
+            return ""
+
+        return str(until(printed, f"{job} prints {line!r}"))
+
+    def create_pod(self, instance: str, *, gpus: int = 0, **spec: str) -> str:
+        """Create a pod of our image that sleeps as the user, without a boot; returns its name."""
+        name = f"{instance}-pod"
+        container = {
+            "name": "main",
+            "image": self.image,
+            "command": ["sleep", "3600"],
+            "resources": {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {},
+            "volumeMounts": [{"name": "scratch", "mountPath": "/mloscratch"}],
+        }
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": instance}},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": {"runAsUser": UID, "runAsGroup": GID},
+                "containers": [container],
+                "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": self.claim}}],
+                **spec,
+            },
+        }
+        self.kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+        return name
+
+    def delete(self, *instances: str) -> None:
+        """Delete what the tests made for these, without waiting for it."""
+        selector = f"--selector=app.kubernetes.io/instance in ({','.join(instances)})"
+        self.kubectl("delete", "job,pod", selector, "--wait=false", "--grace-period=0", "--force")
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """A member's machine: a home, a project with a .env, the installed mlo-submit, and what else is on PATH."""
+
+    lab: Lab
+    name: str
+    project: Path
+    path: tuple[Path, ...]
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def working_dir(self) -> str:
+        return f"{HOMES}/{USER}/{self.name}"
+
+    def write_env(self, **changes: str | None) -> None:
+        """Write .env: `changes` are further keys, other values, and, with None, keys left out."""
+        values = {**self.variables, **changes}
+        lines = [f"{key}={value}\n" for key, value in values.items() if value is not None]
+        file = self.project / ".env"
+        file.write_text("".join(lines))
+        file.chmod(0o600)
+
+    def submit(
+        self, *argv: str, kubeconfig: Path | None = None, seconds: float = SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run mlo-submit as a shell on this laptop would."""
+        return subprocess.run(
+            ["mlo-submit", *argv],  # noqa: S607
+            cwd=self.project,
+            env={
+                "PATH": os.pathsep.join(map(str, self.path)),
+                "HOME": str(self.project.parent),
+                "KUBECONFIG": str(kubeconfig or self.lab.kubeconfig),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def launch(self, *argv: str) -> str:
+        """Submit a job that is accepted; returns its name."""
+        done = self.submit("run", "--name", self.name, *argv)
+        assert done.returncode == 0, done.stderr
+        return self.name

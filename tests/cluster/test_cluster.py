@@ -1,0 +1,44 @@
+"""The test cluster itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import cluster
+from tests.cluster.lab import until
+
+
+def processes(run: str) -> list[str]:
+    """The command lines that name this cluster's directory."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_text())
+        except OSError:
+            continue  # it has just ended
+    return [line for line in lines if run in line]
+
+
+def test_killed_caller_leaves_nothing(tmp_path: Path) -> None:
+    """No process, mount, cgroup or file is left, even by a caller that had no chance to clean up."""
+    if os.environ.get("MLO_TEST_KUBECONFIG"):
+        pytest.skip("there is no cluster of our own")
+    command = ["sh", "-c", f"kubectl get pods && echo $KUBECONFIG && read forever < {tmp_path}/fifo"]
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(
+        [sys.executable, cluster.__file__, os.environ["MLO_IMAGE"], *command], stdout=subprocess.PIPE, text=True
+    ) as caller:
+        assert caller.stdout
+        run = Path(caller.stdout.readline().strip()).parent
+        assert processes(run.name)
+        caller.kill()
+        (tmp_path / "fifo").write_text("")  # ends the command, which is an orphan now
+    until(lambda: not run.exists(), f"{run} is gone", 20)
+    assert not processes(run.name)
+    assert not [path for root in cluster.cgroup_hierarchies() for path in root.glob(run.name)]
+    assert run.name not in Path("/proc/self/mountinfo").read_text()
