@@ -41,8 +41,11 @@ Text = str | bytes
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def mount(source: str, target: Path, kind: str, options: str = "") -> None:
-    if _libc.mount(source.encode(), bytes(target), kind.encode(), 0, options.encode()):
+MS_REMOUNT, MS_BIND = 32, 4096
+
+
+def mount(source: str, target: Path, kind: str, options: str = "", flags: int = 0) -> None:
+    if _libc.mount(source.encode(), bytes(target), kind.encode(), flags, options.encode()):
         raise OSError(ctypes.get_errno(), f"mount {kind} on {target}")
 
 

