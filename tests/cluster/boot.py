@@ -48,10 +48,10 @@ def main(run: Path, programs: Path, images: Path, listener: socket.socket) -> No
     connect_the_network()
     lay_out_images()
     make_scratch()
-    boot(commands(listener.getsockname()[1], cgroup=f"/{run.name}"), listener)
+    daemons = boot(commands(listener.getsockname()[1], cgroup=f"/{run.name}"), listener)
     print(run, flush=True)
-    os.wait()
-    sys.exit("A daemon of the test cluster ended.")
+    pid, _ = os.wait()
+    sys.exit(f"{daemons[pid]} has ended, and the test cluster with it.")
 
 
 def do(*argv: str | Path) -> None:
@@ -163,8 +163,11 @@ def commands(port: int, cgroup: str) -> dict[str, list[str]]:
     }
 
 
-def boot(command: dict[str, list[str]], listener: socket.socket) -> None:
-    """Start the daemons in an order in which none has to retry, and wait until pods can run."""
+def boot(command: dict[str, list[str]], listener: socket.socket) -> dict[int, str]:
+    """Start the daemons, in an order in which none has to retry, and wait until pods can run.
+
+    Returns their names by process id.
+    """
     deadline = time.monotonic() + SECONDS
     logs = MLO / "run/logs"
     logs.mkdir()
@@ -208,6 +211,7 @@ def boot(command: dict[str, list[str]], listener: socket.socket) -> None:
     wait_for("kube-controller-manager", "create", "--namespace=lab", "serviceaccount/default")
     bound = "jsonpath={.status.phase}=Bound"
     wait_for("kube-controller-manager", bound, "--namespace=lab", "persistentvolumeclaim/mlo-scratch")
+    return {daemon.pid: name for name, daemon in started.items()}
 
 
 def answers(url: str, trust: ssl.SSLContext) -> bool:

@@ -19,8 +19,10 @@ exec 3>&1 >&2 # what the compilers say is no part of the answer
 ensure_packages gcc libc6-dev libfuse3-dev pkg-config python3
 finish() {
     # Root-squashed scratch, which changes with the project and not with the pins.
+    local fuse
+    read -ra fuse < <(pkg-config --cflags --libs fuse3)
     [[ $out/scratchfs -nt ../container/scratchfs.c ]] ||
-        gcc -O2 -pthread -o "$out/scratchfs" ../container/scratchfs.c $(pkg-config --cflags --libs fuse3)
+        gcc -O2 -pthread -o "$out/scratchfs" ../container/scratchfs.c "${fuse[@]}"
     echo "$out" >&3
 }
 if [[ -d $out ]]; then

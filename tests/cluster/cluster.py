@@ -141,6 +141,7 @@ def main(argv: list[str]) -> int:
         case [image, *command]:
             with cluster(image) as run:
                 os.environ["KUBECONFIG"] = f"{run}/member.kubeconfig"
+                os.environ["KUBECACHEDIR"] = f"{run}/kubectl"  # the next cluster has another port, and so another cache
                 return subprocess.run(command or [os.environ.get("SHELL", "/bin/sh")]).returncode
         case _:
             sys.exit(__doc__)

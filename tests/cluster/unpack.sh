@@ -8,10 +8,14 @@ programs=$1 image=$2 pause=mlo.test/pause:latest
 
 ensure_engine
 id=$("$DOCKER" image inspect --format '{{.Id}}' "$image")
-root=$MLO_CACHE/image-${id:7:12}
+root=$MLO_CACHE/image-$(sha256sum <<< "$id $image" | head -c 12)
+mkdir -p "$MLO_CACHE"
+exec 9> "$MLO_CACHE/images.lock"
+flock 9
+# The one of an older build may still be in use, but not for an hour.
+find "$MLO_CACHE" -maxdepth 1 -name 'image-*' -mmin +60 -exec rm -rf {} +
 if [[ ! -d $root ]]; then
-    tar -C "$programs" -c pause | "$DOCKER" import --change 'ENTRYPOINT ["/pause"]' - $pause >&2
-    rm -rf "$MLO_CACHE"/image-* # nobody asks for an image again once there is a newer one
+    rm -rf "$root.new"
     state=$(mktemp -d)
     cat > "$state/config.toml" << 'END'
 version = 2
@@ -19,17 +23,23 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 END
     unshare --mount containerd --config "$state/config.toml" --log-level error \
         --root "$root.new" --state "$state" --address "$state/socket" >&2 &
-    trap 'kill $!; wait $! || true; rm -rf "$state"' EXIT
+    stop() {
+        kill $!
+        wait $! || true
+        rm -rf "$state"
+    }
+    trap stop EXIT
     ctr=(ctr --address "$state/socket" --namespace k8s.io)
     until "${ctr[@]}" version &> /dev/null; do
-        kill -0 $! # which fails, and ends this, when containerd has
+        kill -0 $! # which ends this, when containerd has ended
         sleep 0.05
     done
+    tar -C "$programs" -c pause | "$DOCKER" import --change 'ENTRYPOINT ["/pause"]' - $pause >&2
     "$DOCKER" save $pause "$image" | "${ctr[@]}" images import - >&2
-    kill $!
-    wait $! || true
-    mv "$root.new" "$root"
-    rm -rf "$state"
+    "$DOCKER" image rm $pause >&2
     trap - EXIT
+    stop
+    mv "$root.new" "$root"
 fi
+touch "$root"
 echo "$root"
