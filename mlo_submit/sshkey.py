@@ -53,7 +53,8 @@ def pick_up(given: Mapping[str, str], machine: Machine) -> PickedUp:
             elif is_encrypted(key):
                 warnings.append(
                     f"the SSH key {machine.path(private)} has a passphrase, and no pod can ask for it: "
-                    "git over SSH will not work there. Make a key without one (ssh-keygen -t ed25519 -N '') and name it in GITHUB_SSH_KEY_PATH"
+                    "git over SSH will not work there. Make a key without one (ssh-keygen -t ed25519 -N ''), "
+                    "and name it in GITHUB_SSH_KEY_PATH"
                 )
             values["SSH_PRIVATE_KEY_B64"] = binascii.b2a_base64(key, newline=False).decode()
             notes.append(f"SSH_PRIVATE_KEY_B64 comes from {machine.path(private)}")

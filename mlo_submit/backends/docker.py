@@ -213,7 +213,7 @@ def _make_scratch(job: Job, machine: Machine) -> None:
     if not writable and (state.st_gid, state.st_mode & 0o020) != (job.gid, 0o020):
         warn(
             f"{scratch} (owner {state.st_uid}:{state.st_gid}, mode {state.st_mode & 0o7777:o}) does not let the pod's "
-            f"user ({job.uid}:{job.gid}) write there: chmod 1777 {scratch}, or set LDAP_UID and LDAP_GID to its owner's."
+            f"user ({job.uid}:{job.gid}) write there: chmod 1777 {scratch}, or make LDAP_UID and LDAP_GID its owner's."
         )
 
 

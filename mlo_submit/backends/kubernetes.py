@@ -71,7 +71,7 @@ def _pod(job: Job) -> JSON:
                 "name": CONTAINER,
                 "image": job.image,
                 **({"imagePullPolicy": config.pull_policy} if config.pull_policy else {}),
-                "args": [_literal(word) for word in job.argv(time_limit=False)],
+                "args": [literal(word) for word in job.argv(time_limit=False)],
                 "env": _env(job),
                 **({"ports": [{"containerPort": job.port}]} if job.port else {}),
                 "resources": _resources(job),
@@ -83,13 +83,13 @@ def _pod(job: Job) -> JSON:
     }
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text that the kubelet, which expands `$(NAME)` and `$$` in args and values, turns back into what it was."""
     return text.replace("$", "$$")
 
 
 def _env(job: Job) -> list[JSON]:
-    env: list[JSON] = [{"name": name, "value": _literal(value)} for name, value in container_environ(job).items()]
+    env: list[JSON] = [{"name": name, "value": literal(value)} for name, value in container_environ(job).items()]
     if job.secret_files is False:
         optional = {"optional": True} if job.secret_optional else {}
         for key in job.config.secret_keys:

@@ -84,7 +84,7 @@ def _v1(job: Job) -> list[str]:
         argv += ["--preemptible"]
     argv += _workers(job)
     for key, value in container_environ(job).items():
-        argv += ["--environment", f"{key}={value}"]
+        argv += ["--environment", f"{key}={kubernetes.literal(value)}"]
     for key in _secret_keys(job):
         argv += ["--environment", f"{key}=SECRET:{job.secret_name},{key}"]
     return [*argv, "--", *shell.one_word(job.argv(time_limit=True))]
@@ -117,7 +117,7 @@ def _v2(job: Job, cli: Cli) -> list[str]:
         argv += ["--preemptibility", "preemptible"] if "--preemptibility" in cli.flags else ["--preemptible"]
     argv += _workers(job)
     for key, value in container_environ(job).items():
-        argv += ["-e", f"{key}={value}"]
+        argv += ["-e", f"{key}={kubernetes.literal(value)}"]
     for key in _secret_keys(job):
         if "--env-secret" in cli.flags:
             argv += ["--env-secret", f"{key}={job.secret_name},key={key}"]
@@ -176,8 +176,13 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     """Submit through `runai`, once the Secret is in step and the claims are known to exist."""
     cli = probe(machine, job)
     _check(job, cli)
-    if kube.has_context(machine) or sync:
+    if kube.has_context(machine):
         kubernetes.prepare(kube.connect(machine, job.config.kube_context), job, secret, sync=sync)
+    elif sync:
+        raise UnavailableError(
+            "there is no kubeconfig with a context, through which .env is mirrored into its Secret: "
+            "get your cluster's, or leave the Secret as it is with --skip-secret-sync."
+        )
     else:
         note("No kubeconfig has a context: whether the PVC and the namespace exist was not checked.")
     if replace:

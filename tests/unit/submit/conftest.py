@@ -135,7 +135,7 @@ def invoke() -> Invoke:
 
 @dataclass
 class Api:
-    """An API server in this process. `answers` maps (method, path) to (status, body); else 404. Records the requests."""
+    """An API server in this process: `answers` maps (method, path) to (status, body), else 404."""
 
     url: str
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -157,8 +157,8 @@ def serve() -> Iterator[Api]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.split("?")[0]
-            api.requests.append((self.command, path, json.loads(body) if body else None))
-            answer = api.answers.get((self.command, path), status(404, f"{path} not found"))
+            here.requests.append((self.command, path, json.loads(body) if body else None))
+            answer = here.answers.get((self.command, path), status(404, f"{path} not found"))
             code, found = answer() if callable(answer) else answer
             raw = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(code)
@@ -174,9 +174,9 @@ def serve() -> Iterator[Api]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    api = Api(url=f"http://127.0.0.1:{server.server_address[1]}")
+    here = Api(url=f"http://127.0.0.1:{server.server_address[1]}")
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield api
+    yield here
     server.shutdown()
     server.server_close()
 
@@ -184,9 +184,9 @@ def serve() -> Iterator[Api]:
 @pytest.fixture
 def api(laptop: Machine) -> Iterator[Api]:
     """An API server, and the kubeconfig that names it."""
-    with serve() as api:
-        write_kubeconfig(laptop, api.url)
-        yield api
+    with serve() as here:
+        write_kubeconfig(laptop, here.url)
+        yield here
 
 
 def write_kubeconfig(machine: Machine, server: str, user: dict[str, Any] | None = None) -> Path:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.submit.conftest import ENV, config_of
 
 from mlo_submit import env
 from mlo_submit.errors import ConfigError
 from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, config_of
 
 PATH = Path(".env")
 
@@ -121,7 +121,7 @@ def test_a_world_readable_file_is_a_warning(tmp_path: Path) -> None:
 
 def test_the_file_is_searched_in_order(laptop: Machine, tmp_path: Path) -> None:
     """--env-file, MLO_ENV_FILE, ./.env, ~/.config/mlo/.env; the first two must exist where they are named."""
-    with pytest.raises(ConfigError, match="there is no .env, neither .*/work/.env nor .*/.config/mlo/.env"):
+    with pytest.raises(ConfigError, match=r"there is no \.env, neither .*/work/\.env nor .*/\.config/mlo/\.env"):
         env.find(laptop, None)
     last = laptop.config / ".env"
     last.parent.mkdir(parents=True)

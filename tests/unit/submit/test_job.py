@@ -6,13 +6,13 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.submit.conftest import ENV, config_of
 
 from mlo_entry import settings
 from mlo_submit.env import Config
 from mlo_submit.errors import ConfigError
 from mlo_submit.job import Flags, container_environ, default_name, from_flags
 from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, config_of
 
 NOW = datetime(2026, 11, 24, 9, 5, 7)
 

@@ -11,13 +11,13 @@ import pytest
 import yaml as pyyaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.submit.conftest import ENV, Api, Fake, Invoke, config_of, status, write_kubeconfig
 
 from mlo_submit import kube, secret, yaml
 from mlo_submit.backends import kubernetes
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, Api, Fake, Invoke, config_of, status, write_kubeconfig
 
 NOW = datetime(2026, 11, 24)
 NAMESPACE = "runai-mlo-jdoe"
@@ -272,7 +272,7 @@ def kubelet(text: str, environ: dict[str, str]) -> str:
 
 @given(st.text(st.sampled_from("$()TZa ")))
 def test_the_kubelet_gives_back_what_the_user_typed(text: str) -> None:
-    assert kubelet(kubernetes._literal(text), {"TZ": "expanded", "a": "b"}) == text
+    assert kubelet(kubernetes.literal(text), {"TZ": "expanded", "a": "b"}) == text
 
 
 PLAIN = st.recursive(

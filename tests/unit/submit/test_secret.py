@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.submit.conftest import Api, Invoke, status
 
 from mlo_submit.secret import CONTENT_HASH, Secret, content_hash, manifest
+from tests.unit.submit.conftest import Api, Invoke, status
 
 NAMESPACE = "runai-mlo-jdoe"
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"

@@ -4,11 +4,11 @@ import base64
 from pathlib import Path
 
 import pytest
-from tests.unit.submit.conftest import ENV, config_of
 
 from mlo_submit import sshkey
 from mlo_submit.errors import ConfigError
 from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, config_of
 
 
 def openssh(cipher: bytes) -> bytes:

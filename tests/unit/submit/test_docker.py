@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from mlo_submit.backends import docker
+from mlo_submit.env import Config
+from mlo_submit.job import Flags, Mount, from_flags
+from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, Fake, Invoke, config_of
+
+NOW = datetime(2026, 11, 24)
+
+HEAD = [
+    *("docker", "run", "--detach", "--name", "x", "--hostname", "x", "--user", "123456:83070"),
+    *("--label", "app.kubernetes.io/name=mlo"),
+    *("--label", "app.kubernetes.io/instance=x"),
+    *("--label", "app.kubernetes.io/component=interactive"),
+    *("--label", "app.kubernetes.io/managed-by=mlo-submit"),
+    *("--label", "mlo-submit/user=jdoe"),
+    *("--env", "HOME=/home/jdoe"),
+    *("--env", "NB_USER=jdoe"),
+    *("--env", "NB_UID=123456"),
+    *("--env", "NB_GROUP=MLO-unit"),
+    *("--env", "NB_GID=83070"),
+    *("--env", "WORKING_DIR=/mloscratch/homes/jdoe"),
+    *("--env", "SCRATCH_HOME=/mloscratch/homes/jdoe"),
+    *("--env", "SCRATCH_HOME_ROOT=/mloscratch/homes"),
+    *("--env", "EPFML_LDAP=jdoe"),
+    *("--env", "HF_HOME=/mloscratch/hf_cache"),
+    *("--env", "UV_PYTHON_VERSION=3.11"),
+    *("--env", "TZ=Europe/Zurich"),
+    *("--env", "GIT_CONFIG_GLOBAL=/mloscratch/homes/jdoe/.gitconfig"),
+    *("--env", "UV_CACHE_DIR=/mloscratch/homes/jdoe/.cache/uv"),
+    *("--env", "UV_PYTHON_INSTALL_DIR=/mloscratch/homes/jdoe/.uv"),
+]
+
+
+def test_a_pod_that_waits_as_a_whole_argv(laptop: Machine, config: Config) -> None:
+    assert docker.render(from_flags(config, Flags(name="x"), NOW), Path("/secrets/x")) == [
+        *HEAD,
+        *("--env", "SCRATCH_SEED_USER=jdoe"),
+        *("--mount", f"type=bind,source={laptop.home}/.local/share/mlo/scratch,target=/mloscratch"),
+        *("--mount", "type=bind,source=/secrets/x,target=/run/secrets/mlo,readonly"),
+        *("--stop-timeout", "30"),
+        *("registry.example.org/mlo/base:1", "sleep", "43200"),
+    ]
+
+
+def test_a_training_job_with_everything(laptop: Machine) -> None:
+    config = config_of(
+        laptop, ENV + "SCRATCH_SEED_USER=seed\nMLO_LOCAL_SCRATCH=/srv/a,b\nMLO_IMAGE_PULL_POLICY=Never\n"
+    )
+    flags = Flags(
+        name="x",
+        train=True,
+        argv=("a", "b c"),
+        time=60,
+        grace=5,
+        gpus=2,
+        cpus="1500m",
+        memory="64G",
+        port=8888,
+        retries=3,
+        secrets="env",
+        host_ipc=True,
+        shm_size="1Gi",
+        env={"A": "1", "HF_TOKEN": "mine"},
+        mounts=(Mount(source="/data", target="/data", read_only=True),),
+    )
+    job = from_flags(config, flags, NOW)
+    argv = docker.render(job, None)
+    assert argv[len(HEAD) :] == [
+        *("--env", "SCRATCH_SEED_USER=seed", "--env", "A=1", "--env", "HF_TOKEN=mine", "--env", "WANDB_API_KEY"),
+        *("--mount", 'type=bind,"source=/srv/a,b",target=/mloscratch'),
+        *("--mount", "type=bind,source=/data,target=/data,readonly"),
+        *("--restart", "on-failure:3", "--stop-timeout", "5", "--gpus", "2", "--cpus", "1.5"),
+        *("--memory", "64000000000b", "--shm-size", "1073741824b", "--ipc", "host"),
+        *("--publish", "127.0.0.1:8888:8888", "--pull", "never"),
+        *("registry.example.org/mlo/base:1", *job.argv(time_limit=True)),
+    ]
+
+
+RUN = ("run", "--backend", "docker", "-n", "x")
+
+
+@pytest.fixture
+def engine(fake: Callable[[str], Fake]) -> Fake:
+    """A Docker that has no containers, and starts what it is told to."""
+    program = fake("docker")
+    program.reply("container", "inspect", code=1, err="Error: No such container: x")
+    return program
+
+
+def secrets_of(machine: Machine, name: str) -> Path:
+    return machine.home / ".local/state/mlo/secrets" / name
+
+
+def test_what_is_started_is_what_the_dry_run_shows(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
+) -> None:
+    shown = invoke(*RUN, "--dry-run", "--", "echo", "it's")
+    assert engine.calls == []
+    assert not (laptop.home / ".local").exists()
+    result = invoke(*RUN, "--", "echo", "it's")
+    assert result.exit_code == 0, result.output
+    assert ["docker", *engine.calls[-1]] == shlex.split(shown.stdout)
+    assert result.stdout == "x\n"
+    for command in ("docker inspect x", "docker logs -f x", "docker exec -it x zsh", "docker rm -f x"):
+        assert command in result.stderr
+
+
+def test_secrets_lie_in_files_that_nobody_else_can_read(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
+) -> None:
+    invoke(*RUN)
+    directory = secrets_of(laptop, "x")
+    assert (directory.parent.stat().st_mode & 0o777, directory.stat().st_mode & 0o777) == (0o700, 0o700)
+    assert {file.name: file.read_text() for file in directory.iterdir()} == {
+        "HF_TOKEN": "hf_hidden",
+        "WANDB_API_KEY": "wandb_hidden",
+    }
+    assert {file.stat().st_mode & 0o777 for file in directory.iterdir()} == {0o600}
+    assert "hidden" not in str(engine.calls)
+
+
+def test_secrets_as_variables_are_in_no_argv(invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine) -> None:
+    invoke(*RUN, "--secrets", "env")
+    assert not secrets_of(laptop, "x").exists()
+    assert "hidden" not in str(engine.calls)
+    assert engine.environs[-1]["HF_TOKEN"] == "hf_hidden"
+
+
+def test_secrets_go_with_the_job(invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine) -> None:
+    """The next mlo-submit removes those of jobs that ended or are gone; not of one that runs, or is being submitted."""
+    for name in ("gone", "ended", "runs", "starts"):
+        secrets_of(laptop, name).mkdir(parents=True)
+        (secrets_of(laptop, name) / "KEY").touch()
+    engine.reply("ps", out="ended exited\nruns running\n")
+    lock = os.open(secrets_of(laptop, "starts"), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    invoke(*RUN)
+    os.close(lock)
+    assert sorted(path.name for path in secrets_of(laptop, "x").parent.iterdir()) == ["runs", "starts", "x"]
+
+
+def test_scratch_is_open_to_the_pod_and_closed_to_the_machine(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
+) -> None:
+    invoke(*RUN)
+    scratch = laptop.home / ".local/share/mlo/scratch"
+    assert scratch.stat().st_mode & 0o7777 == 0o1777
+    assert scratch.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_scratch_of_ones_own_is_left_as_it_is(invoke: Invoke, env_file: Path, engine: Fake, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir(mode=0o755)
+    env_file.write_text(ENV + f"MLO_LOCAL_SCRATCH={own}\n")
+    result = invoke(*RUN)
+    assert "does not let the pod's user (123456:83070) write there: chmod 1777" in result.stderr
+    assert own.stat().st_mode & 0o777 == 0o755
+    own.chmod(0o1777)
+    assert "does not let" not in invoke(*RUN).stderr
+
+
+def test_gpus_only_where_there_are_any(invoke: Invoke, env_file: Path, engine: Fake, monkeypatch: object) -> None:
+    result = invoke(*RUN, "-g", "2")
+    assert "this machine has no NVIDIA GPU: x runs without the 2 that it asks for" in result.stderr
+    assert "--gpus" not in engine.calls[-1]
+
+
+def test_directories_are_mounted_by_their_whole_path(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
+) -> None:
+    result = invoke(*RUN, "--mount", "data:/data")
+    assert result.exit_code == 73
+    assert f"there is no {laptop.cwd}/data on this machine" in result.stderr
+    (laptop.cwd / "data").mkdir()
+    assert invoke(*RUN, "--mount", "data:/data").exit_code == 0
+    assert f"type=bind,source={laptop.cwd}/data,target=/data" in engine.calls[-1]
+
+
+def test_an_env_for_docker_alone_needs_no_cluster(invoke: Invoke, env_file: Path, engine: Fake) -> None:
+    env_file.write_text("LDAP_USERNAME=a\nLDAP_UID=1\nLDAP_GROUPNAME=g\nLDAP_GID=2\nRUNAI_IMAGE=i\n")
+    assert invoke(*RUN).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("running mlo-submit", "a job x still runs"),
+        ("restarting mlo-submit", "a job x still runs"),
+        ("exited mlo-submit", "there is a finished job x already: replace it with --replace"),
+        ("exited ", "there is a container x already, not made by mlo-submit"),
+        ("exited <no value>", "there is a container x already, not made by mlo-submit"),
+    ],
+)
+def test_a_name_that_is_taken(invoke: Invoke, env_file: Path, engine: Fake, state: str, says: str) -> None:
+    engine.reply("container", "inspect", out=state + "\n")
+    result = invoke(*RUN)
+    assert result.exit_code == 73
+    assert says in result.stderr
+    assert not [call for call in engine.calls if call[0] in ("run", "rm")]
+
+
+def test_replace(invoke: Invoke, env_file: Path, engine: Fake) -> None:
+    engine.reply("container", "inspect", out="running mlo-submit\n")
+    assert invoke(*RUN, "--replace").exit_code == 73
+    engine.reply("container", "inspect", out="exited mlo-submit\n")
+    assert invoke(*RUN, "--replace").exit_code == 0
+    assert ["rm", "x"] in engine.calls
+
+
+@pytest.mark.parametrize(
+    ("err", "code", "says"),
+    [
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?",
+            69,
+            "Docker is not running",
+        ),
+        ("permission denied while trying to connect to /var/run/docker.sock", 69, "Docker does not let you in"),
+    ],
+)
+def test_no_engine(invoke: Invoke, env_file: Path, engine: Fake, err: str, code: int, says: str) -> None:
+    engine.reply(code=1, err=err)
+    result = invoke(*RUN)
+    assert result.exit_code == code
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("err", "says"),
+    [
+        (
+            "Unable to find image 'i' locally\n"
+            "docker: Error response from daemon: pull access denied for i, repository does not exist.\n"
+            "See 'docker run --help'.\n",
+            "cannot be pulled: pull access denied for i, repository does not exist. Check its name",
+        ),
+        (
+            "docker: Error response from daemon: could not select device driver.\n\nRun 'docker run --help' for more",
+            "Docker does not start x: could not select device driver.",
+        ),
+    ],
+)
+def test_what_docker_refuses(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine, err: str, says: str
+) -> None:
+    """Nothing is left of it: neither the container that it made, nor the secrets."""
+    engine.reply("run", code=125, err=err)
+    result = invoke(*RUN)
+    assert result.exit_code == 73
+    assert says in result.stderr
+    assert engine.calls[-1] == ["rm", "--force", "x"]
+    assert not secrets_of(laptop, "x").exists()
+
+
+def test_docker_is_not_installed(invoke: Invoke, env_file: Path) -> None:
+    result = invoke(*RUN)
+    assert result.exit_code == 69
+    assert "`docker` is not on PATH: install Docker" in result.stderr
+
+
+def test_follow_ends_with_the_jobs_exit_code(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    template = "{{.State.Status}} {{.State.ExitCode}} {{.State.FinishedAt}}"
+    engine.reply("container", "inspect", "--format", template, out="exited 42 2026-11-24T00:00:00Z\n")
+    engine.reply("logs", out="epoch 1\n")
+    engine.reply("ps", out="x exited\n")
+    result = invoke(*RUN, "--follow")
+    assert result.exit_code == 42
+    assert capfd.readouterr().out == "epoch 1\n"
+    assert not secrets_of(laptop, "x").exists()
+
+
+def test_workers_need_runai(invoke: Invoke, env_file: Path) -> None:
+    for backend in ("docker", "kubernetes"):
+        result = invoke("run", "--backend", backend, "--dry-run", "--workers", "1")
+        assert result.exit_code == 73
+        assert "--workers needs run:ai" in result.stderr

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlo_submit.backends import runai
+from mlo_submit.backends.runai import Cli
+from mlo_submit.env import Config
+from mlo_submit.job import Flags, Mount, from_flags
+from mlo_submit.machine import Machine
+from tests.standins import runai as standin
+from tests.unit.submit.conftest import ENV, Api, Fake, Invoke, config_of
+
+NOW = datetime(2026, 11, 24)
+
+ENVIRON = {
+    "HOME": "/home/jdoe",
+    "NB_USER": "jdoe",
+    "NB_UID": "123456",
+    "NB_GROUP": "MLO-unit",
+    "NB_GID": "83070",
+    "WORKING_DIR": "/mloscratch/homes/jdoe",
+    "SCRATCH_HOME": "/mloscratch/homes/jdoe",
+    "SCRATCH_HOME_ROOT": "/mloscratch/homes",
+    "EPFML_LDAP": "jdoe",
+    "HF_HOME": "/mloscratch/hf_cache",
+    "UV_PYTHON_VERSION": "3.11",
+    "TZ": "Europe/Zurich",
+    "GIT_CONFIG_GLOBAL": "/mloscratch/homes/jdoe/.gitconfig",
+    "UV_CACHE_DIR": "/mloscratch/homes/jdoe/.cache/uv",
+    "UV_PYTHON_INSTALL_DIR": "/mloscratch/homes/jdoe/.uv",
+}
+
+EVERYTHING = Flags(
+    name="x",
+    train=True,
+    argv=("python", "train.py"),
+    cpus="8",
+    memory="64G",
+    gpus=2,
+    retries=3,
+    port=8888,
+    host_ipc=True,
+    large_shm=True,
+    node_types=("h100", "default"),
+    env={"A": "$(B) c"},
+    mounts=(Mount(source="extra", target="/extra"),),
+)
+
+
+def flat(flag: str, environ: dict[str, str]) -> list[str]:
+    return [word for key, value in environ.items() for word in (flag, f"{key}={value}")]
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+def word(argv: list[str]) -> str:
+    script = argv[-1]
+    return base64.b64decode(script.removeprefix("source <(base64 -d <<<").removesuffix(")")).decode()
+
+
+SLEEP = ["--", "/bin/zsh", "-c", "source <(base64 -d <<<ZXhlYyBzbGVlcCA0MzIwMA==)"]
+
+V1_HEAD = "--project mlo-jdoe --image registry.example.org/mlo/base:1 --gpu"
+IDENTITY = "--run-as-uid 123456 --run-as-gid 83070"
+V1_MIDDLE = (
+    "--image-pull-policy Always --allow-privilege-escalation true --label app.kubernetes.io/managed-by=mlo-submit"
+)
+SECRETS = ["HF_TOKEN=SECRET:jdoe-env,HF_TOKEN", "WANDB_API_KEY=SECRET:jdoe-env,WANDB_API_KEY"]
+
+
+def test_v1_a_pod_that_waits(config: Config) -> None:
+    assert runai.render(from_flags(config, Flags(name="x"), NOW), runai.V1) == [
+        *words(f"runai submit --name x {V1_HEAD} 0 {IDENTITY} --pvc mlo-scratch:/mloscratch {V1_MIDDLE} --interactive"),
+        *flat("--environment", ENVIRON),
+        *(part for item in SECRETS for part in ("--environment", item)),
+        *SLEEP,
+    ]
+
+
+def test_v1_a_training_job_with_everything(config: Config) -> None:
+    argv = runai.render(from_flags(config, EVERYTHING, NOW), runai.V1)
+    assert argv[:-4] == [
+        *words(f"runai submit --name x {V1_HEAD} 2 {IDENTITY}"),
+        *words(f"--pvc mlo-scratch:/mloscratch --pvc extra:/extra {V1_MIDDLE}"),
+        *words("--cpu 8 --memory 64G --backoff-limit 3 --port 8888 --host-ipc --large-shm --node-pools h100,default"),
+        *flat("--environment", {**ENVIRON, "A": "$$(B) c"}),
+        *(part for item in SECRETS for part in ("--environment", item)),
+    ]
+    assert shlex.split(word(argv))[-2:] == ["python", "train.py"]
+
+
+def test_v1_many_pods(laptop: Machine) -> None:
+    job = from_flags(config_of(laptop), Flags(name="x", workers=3), NOW)
+    argv = runai.render(job, runai.V1)
+    assert argv[:3] == ["runai", "submit-dist", "pytorch"]
+    extras = "--workers 3 --annotation k8s.v1.cni.cncf.io/networks=kube-system/roce --extended-resource rdma/rdma=1"
+    assert extras in shlex.join(argv)
+    assert "--backoff-limit" in argv
+    assert "--interactive" not in argv
+
+
+def test_v1_interactive_on_borrowed_nodes_is_preemptible(config: Config) -> None:
+    assert "--preemptible" in runai.render(from_flags(config, Flags(node_types=("h200",)), NOW), runai.V1)
+    assert "--preemptible" not in runai.render(from_flags(config, Flags(node_types=("v100",)), NOW), runai.V1)
+
+
+OLD = Cli(version="v2", flags=frozenset({"--environment", "--preemptible"}))
+NEW = Cli(version="v2", flags=frozenset({"--environment-variable", "--env-secret", "--preemptibility"}))
+
+
+def test_v2_a_pod_that_waits(config: Config) -> None:
+    job = from_flags(config, Flags(name="x", node_types=("h100",), grace=300), NOW)
+    head = [
+        *words("runai workspace submit x --project mlo-jdoe --image registry.example.org/mlo/base:1"),
+        *words(f"--gpu-devices-request 0 {IDENTITY} --existing-pvc claimname=mlo-scratch,path=/mloscratch"),
+        *words("--image-pull-policy Always --allow-privilege-escalation"),
+        *words("--label app.kubernetes.io/managed-by=mlo-submit --termination-grace-period 300s --node-pools h100"),
+    ]
+    assert runai.render(job, NEW) == [
+        *head,
+        *("--preemptibility", "preemptible"),
+        *flat("-e", ENVIRON),
+        *("--env-secret", "HF_TOKEN=jdoe-env,key=HF_TOKEN", "--env-secret", "WANDB_API_KEY=jdoe-env,key=WANDB_API_KEY"),
+        *SLEEP,
+    ]
+    assert runai.render(job, OLD) == [
+        *head,
+        "--preemptible",
+        *flat("-e", ENVIRON),
+        *(part for item in SECRETS for part in ("-e", item)),
+        *SLEEP,
+    ]
+
+
+def test_v2_a_training_job_with_everything(config: Config) -> None:
+    argv = runai.render(from_flags(config, EVERYTHING, NOW), NEW)
+    assert argv[: argv.index("-e")] == [
+        *words("runai training submit x --project mlo-jdoe --image registry.example.org/mlo/base:1"),
+        *words(f"--gpu-devices-request 2 {IDENTITY} --existing-pvc claimname=mlo-scratch,path=/mloscratch"),
+        *words("--existing-pvc claimname=extra,path=/extra --image-pull-policy Always --allow-privilege-escalation"),
+        *words("--label app.kubernetes.io/managed-by=mlo-submit --cpu-core-request 8 --cpu-memory-request 64G"),
+        *words("--backoff-limit 3 --external-url container=8888 --host-ipc --large-shm --node-pools h100"),
+        *("--node-pools", "default"),
+    ]
+    assert runai.render(from_flags(config, Flags(workers=1), NOW), NEW)[:4] == [
+        "runai",
+        "training",
+        "pytorch",
+        "submit",
+    ]
+
+
+def test_a_variable_of_env_goes_before_a_secret(config: Config) -> None:
+    for cli in (runai.V1, OLD, NEW):
+        argv = runai.render(from_flags(config, Flags(env={"HF_TOKEN": "mine"}), NOW), cli)
+        assert [item for item in argv if item.startswith("HF_TOKEN=")] == ["HF_TOKEN=mine"]
+
+
+# ---- through the stand-ins
+
+RUN = ("run", "--backend", "runai", "-n", "x", "--skip-secret-sync")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "runai.log"
+    monkeypatch.setenv("MLO_STANDIN_LOG", str(path))
+    return path
+
+
+def calls(log: Path) -> list[list[str]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+CASES: list[tuple[str, ...]] = [
+    (),
+    ("-t", "2h", "--grace", "1m", "--", "echo", "it's", "a\nb", "é"),
+    ("--train", "--retries", "2", "-g", "4", "--cpus", "8", "--memory", "64Gi", "-c", 'echo "$(TZ)"'),
+    ("--node-type", "h100", "--node-type", "v100", "-p", "8888", "--large-shm", "--host-ipc"),
+    ("--workers", "2", "--", "torchrun", "train.py"),
+    ("--mount", "data:/data", "--env", "A=a 'b'\n$(C)"),
+]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2.18", "v2.25"])
+@pytest.mark.parametrize("argv", CASES)
+def test_each_version_takes_what_is_sent_and_it_is_what_the_dry_run_shows(
+    tmp_path: Path, log: Path, invoke: Invoke, env_file: Path, version: Any, argv: tuple[str, ...]
+) -> None:
+    standin.install(tmp_path / "bin", version)
+    shown = invoke(*RUN[:-1], "--dry-run", *argv)
+    assert shown.exit_code == 0, shown.output
+    result = invoke(*RUN, *argv)
+    assert result.exit_code == 0, result.output
+    assert "was not checked" in result.stderr
+    assert ["runai", *calls(log)[-1]] == shlex.split(shown.stdout)
+    assert calls(log)[0] == ["workspace", "--help"]
+
+
+def test_the_stand_in_is_strict(tmp_path: Path, log: Path) -> None:
+    program = standin.install(tmp_path / "bin", "v1")
+    good = "submit --name x --project p --image i"
+    for argv, code in [
+        (good.split(), 0),
+        (f"{good} --gpus 1".split(), 2),
+        (f"{good} stray".split(), 2),
+        (f"{good} --name y".split(), 2),
+        (f"{good} --gpu".split(), 2),
+        (["submit", "--name", "x", "--project", "p"], 2),
+        (f"{good} --environment A".split(), 2),
+        ([*good.split(), "--", "it's"], 2),
+        (["workspace", "--help"], 1),
+    ]:
+        assert subprocess.run([program, *argv], capture_output=True, check=False).returncode == code, argv
+
+
+def test_a_dry_run_needs_no_runai(invoke: Invoke, env_file: Path) -> None:
+    result = invoke(*RUN, "--dry-run")
+    assert result.stdout.startswith("runai submit --name x ")
+    assert "runai is not on PATH: this is what its version 1 would get" in result.stderr
+    env_file.write_text(ENV + "MLO_RUNAI_VERSION=v2\n")
+    assert invoke(*RUN, "--dry-run").stdout.startswith("runai workspace submit x ")
+
+
+def test_the_checks_are_made_where_a_kubeconfig_lets_them(
+    api: Api, invoke: Invoke, env_file: Path, tmp_path: Path, log: Path
+) -> None:
+    standin.install(tmp_path / "bin", "v1")
+    result = invoke(*RUN)
+    assert result.exit_code == 73
+    assert "no namespace" in result.stderr
+    assert not [argv for argv in calls(log) if argv[0] == "submit"]
+
+
+def test_without_a_kubeconfig_the_secret_cannot_be_mirrored(
+    invoke: Invoke, env_file: Path, tmp_path: Path, log: Path
+) -> None:
+    standin.install(tmp_path / "bin", "v1")
+    result = invoke(*RUN[:-1])
+    assert result.exit_code == 69
+    assert "there is no kubeconfig with a context" in result.stderr
+    assert "--skip-secret-sync" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("err", "code", "says"),
+    [
+        ("Error: not logged in, please run `runai login`", 77, "Log in with `runai login`"),
+        ("the job x already exists", 73, "there is a job x already"),
+        ("project mlo-jdoe is forbidden", 77, "Is the project mlo-jdoe yours"),
+        ("dial tcp: connection refused", 69, "run:ai cannot be reached"),
+        ("something else", 73, "run:ai does not take the job: something else"),
+    ],
+)
+def test_what_runai_refuses(
+    invoke: Invoke, env_file: Path, fake: Callable[[str], Fake], err: str, code: int, says: str
+) -> None:
+    program = fake("runai")
+    program.reply("workspace", code=1)
+    program.reply("submit", code=1, err=err)
+    result = invoke(*RUN)
+    assert result.exit_code == code
+    assert says in result.stderr
+
+
+def test_runai_is_not_installed(invoke: Invoke, env_file: Path) -> None:
+    result = invoke(*RUN)
+    assert result.exit_code == 69
+    assert "`runai` is not on PATH: install the run:ai command line" in result.stderr
+
+
+def test_follow_ends_with_what_runai_says(
+    invoke: Invoke, env_file: Path, fake: Callable[[str], Fake], capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = fake("runai")
+    program.reply("workspace", code=1)
+    program.reply("logs", out="epoch 1\n")
+    program.reply("describe", out='{"info": {"Status": "Failed"}}')
+    result = invoke(*RUN, "--follow")
+    assert result.exit_code == 1
+    assert capfd.readouterr().out == "epoch 1\n"
+    assert program.calls[-1] == ["logs", "x", "--project", "mlo-jdoe", "-f"]
+
+
+def test_replace(invoke: Invoke, env_file: Path, fake: Callable[[str], Fake]) -> None:
+    program = fake("runai")
+    program.reply("workspace", code=1)
+    program.reply("describe", out='{"status": "Running"}')
+    result = invoke(*RUN, "--replace")
+    assert result.exit_code == 73
+    assert "the job x is Running: --replace only deletes a finished one" in result.stderr
+    program.reply("describe", code=1, err="job not found")
+    assert invoke(*RUN, "--replace").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--secrets", "files"),
+    ],
+)
+def test_what_runai_cannot_do(invoke: Invoke, env_file: Path, argv: tuple[str, ...]) -> None:
+    assert invoke(*RUN, "--dry-run", *argv).exit_code == 73
+
+
+def test_a_read_only_claim_needs_version_1(invoke: Invoke, env_file: Path) -> None:
+    argv = (*RUN, "--dry-run", "--mount", "data:/data:ro")
+    assert "--pvc data:/data:ro" in invoke(*argv).stdout
+    env_file.write_text(ENV + "MLO_RUNAI_VERSION=v2\n")
+    assert invoke(*argv).exit_code == 73
