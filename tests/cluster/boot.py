@@ -208,9 +208,9 @@ def boot(command: dict[str, list[str]], listener: socket.socket) -> dict[int, st
     status = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
     do(*kubectl("patch", f"node/{NODE}", "--subresource=status", "--patch", status))
     wait_for("kubelet", "condition=Ready", f"node/{NODE}")
-    wait_for("kube-controller-manager", "create", "--namespace=lab", "serviceaccount/default")
+    wait_for("kube-controller-manager", "create", "--namespace=runai-lab", "serviceaccount/default")
     bound = "jsonpath={.status.phase}=Bound"
-    wait_for("kube-controller-manager", bound, "--namespace=lab", "persistentvolumeclaim/mlo-scratch")
+    wait_for("kube-controller-manager", bound, "--namespace=runai-lab", "persistentvolumeclaim/mlo-scratch")
     return {daemon.pid: name for name, daemon in started.items()}
 
 

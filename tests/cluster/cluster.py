@@ -121,7 +121,7 @@ def write_credentials(run: Path, port: int) -> None:
         for user, group in (("admin", "system:masters"), ("member", ""), ("guest", "")):
             token = secrets.token_hex()
             tokens.write(f'{token},{user},{user},"{group}"\n')
-            context = {"cluster": "mlo-test", "user": user, "namespace": "lab"}
+            context = {"cluster": "mlo-test", "user": user, "namespace": "runai-lab"}
             config = {
                 "apiVersion": "v1",
                 "kind": "Config",

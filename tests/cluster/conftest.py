@@ -38,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield Lab(Path(existing), namespace, image, claim, own=False)
     else:
         with cluster(image) as run:
-            yield Lab(run / "member.kubeconfig", "lab", image, "mlo-scratch", own=True)
+            yield Lab(run / "member.kubeconfig", "runai-lab", image, "mlo-scratch", own=True)
 
 
 @pytest.fixture(scope="session")

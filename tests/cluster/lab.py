@@ -113,7 +113,8 @@ class Laptop:
     name: str
     project: Path
     path: tuple[Path, ...]
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str]
+    environ: dict[str, str] = field(default_factory=dict)
 
     @property
     def working_dir(self) -> str:
@@ -138,6 +139,7 @@ class Laptop:
                 "PATH": os.pathsep.join(map(str, self.path)),
                 "HOME": str(self.project.parent),
                 "KUBECONFIG": str(kubeconfig or self.lab.kubeconfig),
+                **self.environ,
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,

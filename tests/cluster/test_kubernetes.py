@@ -8,49 +8,11 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster.lab import GID, GROUP, UID, USER, Lab, Laptop, until
-
-# Prints what it is given and what it finds, as one line.
-REPORT = """
-import grp, json, os, pwd, sys
-umask = os.umask(0)
-key = os.path.expanduser("~/.ssh/id_rsa")
-print(json.dumps({
-    "argv": sys.argv[1:], "cwd": os.getcwd(), "environ": dict(os.environ), "umask": oct(umask),
-    "user": pwd.getpwuid(os.getuid()).pw_name, "uid": os.getuid(),
-    "group": grp.getgrgid(os.getgid()).gr_name, "gid": os.getgid(),
-    "key": open(key).read(), "key mode": oct(os.stat(key).st_mode & 0o777),
-}))
-"""
-
-# Runs until it is stopped, and then takes a second to write its checkpoint; started again with one, it is done.
-TRAIN = """
-import os, signal, sys, time
-def stop(number, frame):
-    time.sleep(1)
-    with open("checkpoint", "w") as file:
-        file.write("trained")
-    sys.exit(128 + number)
-signal.signal(signal.SIGTERM, stop)
-if os.path.exists("checkpoint"):
-    print("resumed", flush=True)
-    sys.exit()
-print("started", flush=True)
-while True:
-    signal.pause()
-"""
-TRAINING = ("--train", "--command", f"true && {shlex.join(['python3', '-c', TRAIN])}")
-
-WORDS = ("it's", "$(TZ) $$ $HOME", "=ls", "two\nlines", 'a"b\\', "ünï", "")
-
-
-def reported(output: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
-    return found
+from tests.cluster.jobs import REPORT, TRAINING, WORDS, assert_is_the_users, reported
+from tests.cluster.lab import GID, UID, USER, Lab, Laptop, until
 
 
 def condition(lab: Lab, job: str, kind: str) -> str:
@@ -68,16 +30,7 @@ def test_command_runs_as_the_user(laptop: Laptop, lab: Lab, ssh_key: str, secret
         *("python3", "-c", REPORT + "sys.exit(7)", *WORDS),
     )
     assert done.returncode == 7, done.stderr
-    found = reported(done.stdout)
-    environ = found["environ"]
-    assert found["argv"] == list(WORDS)
-    assert (found["user"], found["uid"], found["group"], found["gid"]) == (USER, UID, GROUP, GID)
-    assert (found["cwd"], found["umask"]) == (laptop.working_dir, "0o7")
-    assert (environ["HOME"], environ["TZ"]) == (f"/home/{USER}", "Europe/Zurich")
-    assert environ["HF_TOKEN"] == "hf_of_this_test"
-    assert environ["NOTE"] == 'two\nlines, ${literal} and "quoted"'
-    assert (found["key"], found["key mode"]) == (ssh_key, "0o600")
-    assert "SSH_PRIVATE_KEY_B64" not in environ
+    assert_is_the_users(reported(done.stdout), laptop, ssh_key)
     (pod,) = lab.pods(laptop.name)
     assert pod["spec"]["securityContext"] == {"runAsUser": UID, "runAsGroup": GID}
     assert "WARNING" not in done.stdout + done.stderr
