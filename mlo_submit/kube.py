@@ -150,6 +150,7 @@ def connect(machine: Machine, context: str) -> Cluster:
     from kubernetes import client
     from kubernetes.config import ConfigException
     from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
+    from yaml import YAMLError
 
     merge: Any = KubeConfigMerger  # the client has no types
     load: Any = KubeConfigLoader
@@ -171,8 +172,8 @@ def connect(machine: Machine, context: str) -> Cluster:
             # Read again, since kubectl may have renewed the login.
             loader = load(merge(":".join(map(str, paths))).config, active_context=name)
             loader.load_and_set(configuration)
-    except (ConfigException, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UnavailableError(f"{paths[0]} cannot be used as a kubeconfig: {str(error).strip()}") from None
+    except (ConfigException, YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UnavailableError(f"{paths[0]} cannot be used as a kubeconfig: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise UnavailableError(f"{paths[0]} cannot be used as a kubeconfig: {error}") from None
     if complaints.text:

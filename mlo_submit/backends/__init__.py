@@ -1,15 +1,19 @@
-"""Where a job can run. A backend is a module that has what `Backend` names; `load` is the table of them."""
+"""Where a job can run. A backend is a module that has what `Backend` names; `load` is the table of them.
+
+The names of backends are part of --help: this module imports what it needs when it needs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
-from mlo_submit import kube
 from mlo_submit.errors import ConfigError
-from mlo_submit.job import Job
-from mlo_submit.machine import Machine
-from mlo_submit.secret import Secret
+
+if TYPE_CHECKING:
+    from mlo_submit.job import Job
+    from mlo_submit.machine import Machine
+    from mlo_submit.secret import Secret
 
 Name = Literal["runai", "kubernetes", "docker"]
 
@@ -72,6 +76,8 @@ def choose(given: str | None, configured: str | None, machine: Machine) -> tuple
         return configured, "MLO_BACKEND"
     if machine.which("runai"):
         return "runai", "runai is on PATH"
+    from mlo_submit import kube
+
     if kube.has_context(machine):
         return "kubernetes", "the kubeconfig has a context"
     return "docker", "there is neither a runai on PATH nor a kubeconfig with a context"

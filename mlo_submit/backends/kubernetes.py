@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
@@ -181,6 +180,8 @@ def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
     Raises:
         RefusedError: a claim or the namespace does not exist, or the Secret is somebody else's.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     claims = dict.fromkeys([job.pvc, *(mount.source for mount in job.mounts)])
     with ThreadPoolExecutor() as pool:
         checks = [pool.submit(_check_claim, cluster, job.config.namespace, claim) for claim in claims]

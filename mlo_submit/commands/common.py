@@ -1,17 +1,22 @@
-"""What commands share: the options that stand before and after a command's name, and types of values."""
+"""What commands share: the options that stand before and after a command's name.
+
+The group imports this for --help: it imports little itself.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mlo_submit import env, units
 from mlo_submit.backends import BACKENDS
 from mlo_submit.machine import Machine
+
+if TYPE_CHECKING:
+    from mlo_submit.env import EnvFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,31 +60,8 @@ def shared_options(function: F) -> F:
     return function
 
 
-def read(shared: Shared) -> env.EnvFile:
+def read(shared: Shared) -> EnvFile:
     """The .env that the options choose."""
+    from mlo_submit import env
+
     return env.read(env.find(shared.machine, shared.env_file), shared.machine.environ)
-
-
-class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.3
-    """A value with a rule of `units`: a ValueError is a usage error."""
-
-    def __init__(self, name: str, rule: Callable[[str], Any], *, keep_text: bool = False) -> None:
-        self.name = name
-        self.rule = rule
-        self.keep_text = keep_text
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value by its rule, or the text that follows it."""
-        if not isinstance(value, str):
-            return value
-        try:
-            found = self.rule(value)
-        except ValueError as error:
-            self.fail(f"{value!r} {error}.", param, ctx)
-        return value if self.keep_text else found
-
-
-NAME = Value("name", units.label)
-SUBDOMAIN = Value("name", units.subdomain)
-DURATION = Value("duration", units.duration)
-MEMORY = Value("amount", units.quantity, keep_text=True)

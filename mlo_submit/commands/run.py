@@ -9,7 +9,7 @@ import click
 
 from mlo_submit import backends, env, units
 from mlo_submit import secret as secrets
-from mlo_submit.commands import common
+from mlo_submit.commands import common, values
 from mlo_submit.commands.secret import sync
 from mlo_submit.errors import note, warn
 from mlo_submit.job import Flags, Mount, from_flags
@@ -50,37 +50,37 @@ def _words(text: str) -> str:
     context_settings={"ignore_unknown_options": False, "max_content_width": 110},
 )
 @common.shared_options
-@click.option("-n", "--name", type=common.NAME, help="Name of the job. Default: USER-DATE-TIME.")
+@click.option("-n", "--name", type=values.NAME, help="Name of the job. Default: USER-DATE-TIME.")
 @click.option(
-    "-c", "--command", "line", type=common.Value("line", _words), help="A shell line to run, instead of -- COMMAND."
+    "-c", "--command", "line", type=values.Value("line", _words), help="A shell line to run, instead of -- COMMAND."
 )
 @click.option(
     "--exp-folder",
     metavar="DIR",
-    type=common.Value("dir", _words),
+    type=values.Value("dir", _words),
     help="Where the command runs; relative to WORKING_DIR.",
 )
 @click.option(
     "--venv",
     metavar="DIR",
-    type=common.Value("dir", _words),
+    type=values.Value("dir", _words),
     help="Virtual environment to activate; relative to --exp-folder.",
 )
 @click.option(
     "-t",
     "--time",
     metavar="DURATION",
-    type=common.DURATION,
+    type=values.DURATION,
     help="Longest run time: 12h, 45m, 2d6h30m. Default: none, and 12h for a pod without a command.",
 )
 @click.option("-g", "--gpus", type=click.IntRange(0, 64), default=0, show_default=True, help="Number of GPUs.")
-@click.option("--cpus", type=common.Value("number", _cpus), help="Number of processors.")
-@click.option("--memory", metavar="AMOUNT", type=common.MEMORY, help="Memory: 64G, 64Gi.")
+@click.option("--cpus", type=values.Value("number", _cpus), help="Number of processors.")
+@click.option("--memory", metavar="AMOUNT", type=values.MEMORY, help="Memory: 64G, 64Gi.")
 @click.option(
     "--node-type",
     "node_types",
     metavar="TYPE",
-    type=common.Value("type", units.label_value),
+    type=values.Value("type", units.label_value),
     multiple=True,
     help="GPU node type, such as v100, h100, h200, default (A100), a100-40g. Repeatable.",
 )
@@ -103,7 +103,7 @@ def _words(text: str) -> str:
 @click.option(
     "--grace",
     metavar="DURATION",
-    type=common.DURATION,
+    type=values.DURATION,
     help="Time from TERM to KILL when the job is stopped. Default: 30s.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Show the job's output until it ends; exit with its exit code.")
@@ -114,7 +114,7 @@ def _words(text: str) -> str:
     "--env",
     "variables",
     metavar="NAME=VALUE",
-    type=common.Value("variable", _variable),
+    type=values.Value("variable", _variable),
     multiple=True,
     help="A variable for the job. Repeatable.",
 )
@@ -122,18 +122,18 @@ def _words(text: str) -> str:
     "--mount",
     "mounts",
     metavar="SRC:DST[:ro]",
-    type=common.Value("mount", _mount),
+    type=values.Value("mount", _mount),
     multiple=True,
     help="Another PVC (docker: directory) in the pod. Repeatable.",
 )
 @click.option("--large-shm", is_flag=True, help="A larger /dev/shm.")
-@click.option("--shm-size", metavar="AMOUNT", type=common.MEMORY, help="A /dev/shm of this size.")
+@click.option("--shm-size", metavar="AMOUNT", type=values.MEMORY, help="A /dev/shm of this size.")
 @click.option("--host-ipc", is_flag=True, help="Share the host's IPC namespace.")
 @click.option(
-    "--queue", type=common.Value("name", units.label_value), help="Queue of the scheduler, instead of MLO_QUEUE."
+    "--queue", type=values.Value("name", units.label_value), help="Queue of the scheduler, instead of MLO_QUEUE."
 )
 @click.option(
-    "--pvc", metavar="NAME", type=common.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
+    "--pvc", metavar="NAME", type=values.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
 )
 @click.option("--uid", type=click.IntRange(1, env.MAX_ID), help="Run as this uid, instead of LDAP_UID.")
 @click.option("--gid", type=click.IntRange(1, env.MAX_ID), help="Run with this gid, instead of LDAP_GID.")
@@ -145,7 +145,7 @@ def _words(text: str) -> str:
 @click.option(
     "--secret-name",
     metavar="NAME",
-    type=common.SUBDOMAIN,
+    type=values.SUBDOMAIN,
     help="Secret that mirrors .env, instead of RUNAI_SECRET_NAME.",
 )
 @click.option("--skip-secret-sync", is_flag=True, help="Leave the Secret as it is.")

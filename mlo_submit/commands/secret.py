@@ -6,7 +6,7 @@ import click
 
 from mlo_submit import env, kube
 from mlo_submit import secret as secrets
-from mlo_submit.commands import common
+from mlo_submit.commands import common, values
 from mlo_submit.errors import note, warn
 
 
@@ -27,7 +27,7 @@ def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: b
 @click.command(short_help="Mirror .env into the Kubernetes Secret.")
 @common.shared_options
 @click.option(
-    "--secret-name", metavar="NAME", type=common.SUBDOMAIN, help="Name of the Secret, instead of RUNAI_SECRET_NAME."
+    "--secret-name", metavar="NAME", type=values.SUBDOMAIN, help="Name of the Secret, instead of RUNAI_SECRET_NAME."
 )
 @click.option("--adopt", is_flag=True, help="Take over a Secret of that name that mlo-submit did not make.")
 @click.pass_obj
