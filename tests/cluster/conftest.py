@@ -29,7 +29,7 @@ SYSTEM_PATH = (Path("/usr/local/bin"), Path("/usr/bin"), Path("/bin"))
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The cluster as a member meets it."""
     os.environ["KUBECACHEDIR"] = str(tmp_path_factory.mktemp("kubectl"))
-    image = os.environ["MLO_IMAGE"]
+    image = os.environ.get("MLO_IMAGE") or pytest.exit("these tests run through tests/cluster/run.sh", 2)
     if existing := os.environ.get("MLO_TEST_KUBECONFIG"):
         view = ["kubectl", f"--kubeconfig={existing}", "config", "view", "--minify", "--output=json"]
         config = json.loads(subprocess.run(view, check=True, capture_output=True).stdout)

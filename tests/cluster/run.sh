@@ -14,7 +14,7 @@ ensure_venv
 if [ -z "${MLO_TEST_KUBECONFIG-}" ]; then
     [ "$(id -u)" = 0 ] || die "the test cluster needs namespaces and cgroups: run this as root"
     # Docker's own packages bring these two under other names.
-    command -v containerd runc >/dev/null || ensure_packages containerd runc
+    { command -v containerd && command -v runc; } >/dev/null || ensure_packages containerd runc
     ensure_packages containernetworking-plugins fuse3 iproute2 openssl openssh-client
     ensure_engine $$
     MLO_IMAGE=${MLO_IMAGE:-$(docker/build.sh | tail -n 1)}
@@ -23,4 +23,5 @@ export MLO_IMAGE=${MLO_IMAGE:?names the image of the jobs, which that cluster mu
 if [ "${1-}" = --shell ]; then
     exec python tests/cluster/cluster.py "$MLO_IMAGE" "${@:2}"
 fi
-exec python -m pytest tests/cluster "$@"
+export PYTHONPYCACHEPREFIX=$MLO_CACHE/pycache # nothing is written into the checkout
+exec python -m pytest -o "cache_dir=$MLO_CACHE/pytest" tests/cluster "$@"

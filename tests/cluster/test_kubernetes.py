@@ -96,6 +96,16 @@ def test_time_limit_stops_the_job(laptop: Laptop, lab: Lab, scratch: Callable[[s
     assert scratch(f"{laptop.working_dir}/checkpoint") == "trained"
 
 
+def test_out_of_memory_is_named(laptop: Laptop, lab: Lab) -> None:
+    """In the log and where `kubectl describe` looks, not only by the signal's number."""
+    hungry = ("python3", "-c", "b'x' * (1 << 30)")
+    done = laptop.submit("run", "--name", laptop.name, "--train", "--memory", "128Mi", "--follow", "--", *hungry)
+    assert done.returncode == 137, done.stderr
+    assert "out of memory (limit 128 MiB)" in done.stdout
+    (pod,) = lab.pods(laptop.name)
+    assert "out of memory" in pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+
+
 def test_secret_is_written_only_when_it_changed(laptop: Laptop, lab: Lab) -> None:
     laptop.launch("--", "true")
     first = lab.get("secret", laptop.name)
