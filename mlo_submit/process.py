@@ -48,8 +48,8 @@ def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None) 
     return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def stream(machine: Machine, argv: Sequence[str]) -> int:
-    """Run a program that prints to our own stdout and stderr. Returns its exit code.
+def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) -> int:
+    """Run a program that prints to our own stdout (or stderr) and stderr. Returns its exit code.
 
     Raises:
         UnavailableError: it is not installed.
@@ -57,7 +57,11 @@ def stream(machine: Machine, argv: Sequence[str]) -> int:
     import subprocess
 
     done = subprocess.run(
-        [_program(machine, argv[0]), *argv[1:]], env=dict(machine.environ), stdin=subprocess.DEVNULL, check=False
+        [_program(machine, argv[0]), *argv[1:]],
+        env=dict(machine.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=2 if to_stderr else None,
+        check=False,
     )
     return done.returncode
 

@@ -33,8 +33,10 @@ class Backend(Protocol):
             MloError: the backend cannot run such a job.
         """
 
-    def submit(self, job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+    def submit(self, job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> Mapping[str, str]:
         """Launch the job. `sync` mirrors .env first; `replace` deletes a finished job of that name.
+
+        Returns the user's next commands, by what they do: describe, logs, shell, delete.
 
         Raises:
             MloError: it is not launched.
@@ -42,9 +44,6 @@ class Backend(Protocol):
 
     def follow(self, job: Job, machine: Machine) -> int:
         """Print the job's output until it ends. Returns its exit code."""
-
-    def commands(self, job: Job) -> Mapping[str, str]:
-        """The user's next commands, by what they do."""
 
 
 def load(name: Name) -> Backend:

@@ -109,7 +109,7 @@ def _secrets_root(machine: Machine) -> Path:
     return machine.state / "secrets"
 
 
-def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> Mapping[str, str]:
     """Start the container, with its secrets in a directory of its own; there is no Secret to mirror."""
     _check(job)
     sweep(machine)
@@ -126,6 +126,8 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     tool = changed(machine, environ={**machine.environ, **values}) if job.secret_files is False else machine
     if _docker(machine, "image", "inspect", job.image).code and job.config.pull_policy != "Never":
         note(f"The image {job.image} is not on this machine: pulling it.")
+        if process.stream(machine, ["docker", "pull", job.image], to_stderr=True):
+            raise RefusedError(_no_image(job.image, "see above."))
     with _secret_files(directory, values):
         result = process.run(tool, render(job, directory))
         if result.code:
@@ -133,6 +135,12 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
             if directory:
                 shutil.rmtree(directory)
             raise _refusal(job, result.stderr)
+    return {
+        "describe": f"docker inspect {job.name}",
+        "logs": f"docker logs -f {job.name}",
+        "shell": f"docker exec -it {job.name} zsh",
+        "delete": f"docker rm -f {job.name}",
+    }
 
 
 def _docker(machine: Machine, *words: str) -> process.Result:
@@ -168,11 +176,15 @@ def _refusal(job: Job, stderr: str) -> RefusedError | UnavailableError:
     lines = [line for line in stderr.strip().splitlines() if line and "--help" not in line]
     reason = (lines or ["no reason given"])[-1].removeprefix("docker: ").removeprefix("Error response from daemon: ")
     if PULL_ERRORS.search(reason):
-        return RefusedError(
-            f"the image {job.image} cannot be pulled: {reason} Check its name, log in to its registry "
-            "(`docker login`), or build it here."
-        )
+        return RefusedError(_no_image(job.image, reason))
     return RefusedError(f"Docker does not start {job.name}: {reason}")
+
+
+def _no_image(image: str, reason: str) -> str:
+    return (
+        f"the image {image} cannot be pulled: {reason} Check its name, log in to its registry (`docker login`), "
+        "or build it here."
+    )
 
 
 def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
@@ -283,13 +295,3 @@ def follow(job: Job, machine: Machine) -> int:
             sweep(machine)
             return int(code)
         since = ["--since", finished]
-
-
-def commands(job: Job) -> Mapping[str, str]:
-    """The user's next commands."""
-    return {
-        "describe": f"docker inspect {job.name}",
-        "logs": f"docker logs -f {job.name}",
-        "shell": f"docker exec -it {job.name} zsh",
-        "delete": f"docker rm -f {job.name}",
-    }

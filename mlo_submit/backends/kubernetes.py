@@ -157,7 +157,7 @@ def _check(job: Job) -> None:
         )
 
 
-def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> Mapping[str, str]:
     """Create the Job, once its Secret is in step and its claims are known to exist."""
     _check(job)
     cluster = kube.connect(machine, job.config.kube_context)
@@ -172,6 +172,14 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
         if error.status == 409:
             raise RefusedError(_taken(cluster, job)) from None
         raise
+    context = f" --context {job.config.kube_context}" if job.config.kube_context else ""
+    kubectl = f"kubectl{context} -n {job.config.namespace}"
+    return {
+        "describe": f"{kubectl} describe job {job.name}",
+        "logs": f"{kubectl} logs -f job/{job.name}",
+        "shell": f"{kubectl} exec -it job/{job.name} -- zsh",
+        "delete": f"{kubectl} delete job {job.name}",
+    }
 
 
 def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
@@ -355,15 +363,3 @@ def _waiting(pod: JSON, state: JSON) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"The pod waits for a node: {condition.get('message', '')}"
     return "The pod starts." if reason == "ContainerCreating" else ""
-
-
-def commands(job: Job) -> Mapping[str, str]:
-    """The user's next commands."""
-    context = f" --context {job.config.kube_context}" if job.config.kube_context else ""
-    kubectl = f"kubectl{context} -n {job.config.namespace}"
-    return {
-        "describe": f"{kubectl} describe job {job.name}",
-        "logs": f"{kubectl} logs -f job/{job.name}",
-        "shell": f"{kubectl} exec -it job/{job.name} -- zsh",
-        "delete": f"{kubectl} delete job {job.name}",
-    }

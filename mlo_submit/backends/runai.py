@@ -172,7 +172,7 @@ def _check(job: Job, cli: Cli) -> None:
         warn(f"on run:ai the queue is the project ({job.config.project}): the queue {job.queue} is left out.")
 
 
-def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> Mapping[str, str]:
     """Submit through `runai`, once the Secret is in step and the claims are known to exist."""
     cli = probe(machine, job)
     _check(job, cli)
@@ -190,6 +190,10 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     result = process.run(machine, render(job, cli), timeout=ANSWER)
     if result.code:
         raise _refusal(job, result)
+    describe, logs, execute, delete = (
+        shell.join(_command(job, cli, verb)) for verb in ("describe", "logs", "exec", "delete")
+    )
+    return {"describe": describe, "logs": f"{logs} -f", "shell": f"{execute} -i -t -- zsh", "delete": delete}
 
 
 def _refusal(job: Job, result: process.Result) -> MloError:
@@ -286,13 +290,3 @@ def follow(job: Job, machine: Machine) -> int:
             return ended
         time.sleep(1)
     raise RefusedError(f"the job {job.name} was deleted while it was followed.")
-
-
-def commands(job: Job) -> Mapping[str, str]:
-    """The user's next commands, in version 1's words, which version 2 still takes for a job's name."""
-    return {
-        "describe": f"runai describe job {job.name}",
-        "logs": f"runai logs {job.name}",
-        "shell": f"runai exec {job.name} -it -- zsh",
-        "delete": f"runai delete job {job.name}",
-    }

@@ -19,10 +19,8 @@ PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
 def template() -> str:
-    """The text of .env.example: in the package, or in the checkout from which the package is run."""
-    here = Path(__file__).parent.parent
-    packaged = here / "env.example"
-    return (packaged if packaged.is_file() else here.parent / ".env.example").read_text()
+    """The text of .env.example."""
+    return (Path(__file__).parent.parent / "env.example").read_text()
 
 
 def guesses(machine: Machine) -> dict[str, str]:

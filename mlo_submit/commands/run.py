@@ -190,7 +190,7 @@ def command(
     if dry_run:
         click.echo(backend.preview(job, machine), nl=False)
         return
-    backend.submit(
+    commands = backend.submit(
         job,
         secrets.from_config(config, flags["secret_name"]),
         machine,
@@ -198,7 +198,7 @@ def command(
         replace=replace,
     )
     note(f"{job.name} is submitted. Next:")
-    for words in backend.commands(job).values():
+    for words in commands.values():
         note(f"  {words}")
     if not follow:
         click.echo(job.name)
