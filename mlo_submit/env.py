@@ -19,6 +19,7 @@ from dotenv.parser import parse_stream
 from dotenv.variables import Variable, parse_variables
 
 from mlo_submit import sshkey, units
+from mlo_submit.backends import BACKENDS
 from mlo_submit.errors import ConfigError
 from mlo_submit.machine import Machine
 
@@ -266,6 +267,8 @@ def configure(file: EnvFile, machine: Machine, required: Collection[str] = ()) -
         reader.problems.append(
             f"its values take {size} bytes, and a Secret holds {MAX_SECRET}: keep large ones in a file on scratch"
         )
+
+    reader.text("MLO_BACKEND", _one_of(*BACKENDS))
 
     config = Config(
         path=file.path,

@@ -150,6 +150,8 @@ def connect(machine: Machine, context: str) -> Cluster:
     from kubernetes import client
     from kubernetes.config import ConfigException
     from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
+    from urllib3 import disable_warnings
+    from urllib3.exceptions import InsecureRequestWarning
     from yaml import YAMLError
 
     merge: Any = KubeConfigMerger  # the client has no types
@@ -166,6 +168,8 @@ def connect(machine: Machine, context: str) -> Cluster:
         user_name = merged["contexts"].get_with_name(name)["context"].safe_get("user")
         user = merged["users"].get_with_name(user_name)["user"].value if user_name else {}
         _check_login(machine, user or {}, name, paths[0].parent)
+        # Who sets insecure-skip-tls-verify knows it, and kubectl says nothing either.
+        disable_warnings(InsecureRequestWarning)
         configuration = client.Configuration()
         configuration.retries = False  # urllib3's three retries would make 15 seconds of waiting 50
         with _Complaints() as complaints:

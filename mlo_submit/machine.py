@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # Linux, and Linux within Windows
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
@@ -27,7 +29,7 @@ class Machine:
             home=Path(environ.get("HOME") or "~").expanduser(),
             cwd=Path.cwd(),
             uid=os.getuid(),
-            has_gpu=Path("/dev/nvidiactl").exists(),
+            has_gpu=any(Path(device).exists() for device in GPU_DEVICES),
         )
 
     @property

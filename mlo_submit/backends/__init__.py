@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
-from mlo_submit.errors import ConfigError
-
 if TYPE_CHECKING:
     from mlo_submit.job import Job
     from mlo_submit.machine import Machine
@@ -62,16 +60,10 @@ def load(name: Name) -> Backend:
 
 
 def choose(given: str | None, configured: str | None, machine: Machine) -> tuple[Name, str]:
-    """The backend to use, and why it is that one.
-
-    Raises:
-        ConfigError: MLO_BACKEND names none.
-    """
+    """The backend to use, and why it is that one. A MLO_BACKEND that names none is `env.configure`'s to refuse."""
     if given:
         return cast(Name, given), "--backend"
-    if configured:
-        if configured not in BACKENDS:
-            raise ConfigError(f"MLO_BACKEND={configured} is no backend: it must be one of {', '.join(BACKENDS)}.")
+    if configured in BACKENDS:
         return configured, "MLO_BACKEND"
     if machine.which("runai"):
         return "runai", "runai is on PATH"

@@ -96,6 +96,8 @@ def _check(job: Job) -> None:
 
 def _here(job: Job, machine: Machine) -> Job:
     """The job as this machine can run it: without GPUs where there are none, its mounts as absolute paths."""
+    if job.gpus and not machine.has_gpu:
+        warn(f"this machine has no NVIDIA GPU: {job.name} runs without the {job.gpus} that it asks for.")
     mounts = tuple(changed(mount, source=str(machine.path(mount.source))) for mount in job.mounts)
     return changed(job, gpus=job.gpus if machine.has_gpu else 0, mounts=mounts)
 
@@ -113,25 +115,22 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     """Start the container, with its secrets in a directory of its own; there is no Secret to mirror."""
     _check(job)
     sweep(machine)
-    _clear_name(job, machine, replace=replace)
-    if job.gpus and not machine.has_gpu:
-        warn(f"this machine has no NVIDIA GPU: {job.name} runs without the {job.gpus} that it asks for.")
     job = _here(job, machine)
     for mount in job.mounts:
         if not Path(mount.source).exists():
             raise RefusedError(f"--mount {mount.source}:{mount.target}: there is no {mount.source} on this machine.")
-    _make_scratch(job, machine)
     directory = _secrets(job, machine)
     values = {key: secret.values[key] for key in job.config.secret_keys}
     tool = changed(machine, environ={**machine.environ, **values}) if job.secret_files is False else machine
-    if _docker(machine, "image", "inspect", job.image).code and job.config.pull_policy != "Never":
-        note(f"The image {job.image} is not on this machine: pulling it.")
-        if process.stream(machine, ["docker", "pull", job.image], to_stderr=True):
-            raise RefusedError(_no_image(job.image, "see above."))
-    with _secret_files(directory, values):
+    with _locked(job, directory):
+        _clear_name(job, machine, replace=replace)
+        _make_scratch(job, machine)
+        _pull(job, machine)
+        _write_secrets(directory, values)
         result = process.run(tool, render(job, directory))
         if result.code:
-            _docker(machine, "rm", "--force", job.name)
+            if "is already in use by container" not in result.stderr:  # else it is somebody else's
+                _docker(machine, "rm", "--force", job.name)
             if directory:
                 shutil.rmtree(directory)
             raise _refusal(job, result.stderr)
@@ -203,7 +202,15 @@ def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
             f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
         )
     _docker(machine, "rm", job.name)
-    shutil.rmtree(_secrets_root(machine) / job.name, ignore_errors=True)
+
+
+def _pull(job: Job, machine: Machine) -> None:
+    """Pull an image that is not here, which may take a while, where the user sees how far it is."""
+    if job.config.pull_policy == "Never" or not _docker(machine, "image", "inspect", job.image).code:
+        return
+    note(f"The image {job.image} is not on this machine: pulling it.")
+    if process.stream(machine, ["docker", "pull", job.image], to_stderr=True):
+        raise RefusedError(_no_image(job.image, "see above."))
 
 
 def _make_scratch(job: Job, machine: Machine) -> None:
@@ -230,24 +237,33 @@ def _make_scratch(job: Job, machine: Machine) -> None:
 
 
 @contextmanager
-def _secret_files(directory: Path | None, values: Mapping[str, str]) -> Iterator[None]:
-    """One file a secret, for root in the container alone; locked against `sweep` until the container exists."""
+def _locked(job: Job, directory: Path | None) -> Iterator[None]:
+    """Keep `sweep` and other submissions away from the secrets of a job whose container is not made yet."""
     if directory is None:
         yield
         return
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(mode=0o700, parents=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.parent.chmod(0o700)
     lock = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for key, value in values.items():
-            file = directory / key
-            file.touch(mode=0o600)
-            file.write_bytes(value.encode())
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError:
+        raise RefusedError(f"another mlo-submit is submitting {job.name}: choose another --name.") from None
     finally:
         os.close(lock)
+
+
+def _write_secrets(directory: Path | None, values: Mapping[str, str]) -> None:
+    """One file a secret, for root in the container alone."""
+    if directory is None:
+        return
+    for file in directory.iterdir():
+        file.unlink()
+    for key, value in values.items():
+        file = directory / key
+        file.touch(mode=0o600)
+        file.write_bytes(value.encode())
 
 
 def sweep(machine: Machine) -> None:

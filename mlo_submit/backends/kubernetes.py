@@ -9,7 +9,7 @@ from typing import Any
 
 from mlo_submit import kube, process, yaml
 from mlo_submit import secret as secrets
-from mlo_submit.errors import MloError, RefusedError, note, warn
+from mlo_submit.errors import MloError, RefusedError, UnavailableError, note, warn
 from mlo_submit.job import SECRETS_DIR, Job, container_environ
 from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied
 from mlo_submit.machine import Machine
@@ -151,6 +151,9 @@ def preview(job: Job, machine: Machine) -> str:
 
 
 def _check(job: Job) -> None:
+    for text in (*job.argv(time_limit=False), *job.env.values()):
+        if not text.isascii() and text != text.encode(errors="replace").decode():
+            raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
     if job.workers:
         raise RefusedError(
             "--workers needs run:ai: on Kubernetes a job is one pod. Choose --backend runai, or leave it out."
@@ -303,8 +306,14 @@ def follow(job: Job, machine: Machine) -> int:
             state = _container(pod)
             if "running" in state or "terminated" in state:
                 since: list[str] = []
+                failures = 0
                 while True:
-                    process.stream(machine, ["kubectl", *context, "-n", namespace, "logs", "-f", *since, pod_name])
+                    argv = ["kubectl", *context, "-n", namespace, "logs", "-f", *since, pod_name]
+                    failures = failures + 1 if process.stream(machine, argv) else 0
+                    if failures == 3:
+                        raise UnavailableError(
+                            f"kubectl cannot show the log of {pod_name} (see above); {name} goes on."
+                        )
                     since = [f"--since-time={datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"]
                     if (terminated := _ended(cluster, namespace, pod_name)) is not None:
                         break
@@ -319,7 +328,7 @@ def follow(job: Job, machine: Machine) -> int:
             if end.get("reason") == "DeadlineExceeded":
                 note(f"{name} was stopped: its time limit of {job.time} seconds is over.")
             return code or 1
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def _container(pod: JSON) -> JSON:

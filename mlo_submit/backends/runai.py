@@ -206,7 +206,7 @@ def _refusal(job: Job, result: process.Result) -> MloError:
             f"there is a job {job.name} already: choose another --name, or --replace it once it has finished. "
             f"(run:ai: {said})"
         )
-    if any(sign in low for sign in ("log in", "login", "logged in", "unauthorized", "token")):
+    if re.search(r"\b(log ?in|logged in|unauthorized|token)\b", low):
         return LoginError(f"you are not logged in to run:ai. Log in with `runai login`. (run:ai: {said})")
     if any(sign in low for sign in ("forbidden", "not allowed", "permission")):
         return LoginError(

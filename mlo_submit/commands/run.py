@@ -186,6 +186,8 @@ def command(
     for text in config.notes:
         note(text)
     job = from_flags(config, Flags(**flags, env=dict(variables)), datetime.now())
+    if job.retries and not job.training:
+        warn("--retries is for training jobs, and this one is interactive: add --train.")
     note(f"Backend: {name} ({why}).")
     if dry_run:
         click.echo(backend.preview(job, machine), nl=False)

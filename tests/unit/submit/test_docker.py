@@ -263,6 +263,38 @@ def test_what_docker_refuses(
     assert not secrets_of(laptop, "x").exists()
 
 
+def test_a_race_for_a_name_leaves_the_winner_alone(
+    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
+) -> None:
+    conflict = (
+        'docker: Error response from daemon: Conflict. The container name "/x" is already in use by container "1".'
+    )
+    engine.reply("run", code=125, err=conflict)
+    result = invoke(*RUN)
+    assert result.exit_code == 73
+    assert "already in use" in result.stderr
+    assert "rm" not in [call[0] for call in engine.calls]
+    secrets_of(laptop, "x").mkdir(parents=True)
+    lock = os.open(secrets_of(laptop, "x"), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    engine.reply("run")
+    assert "another mlo-submit is submitting x" in invoke(*RUN).stderr
+    os.close(lock)
+
+
+def test_an_image_that_is_not_here_is_pulled_in_sight(
+    invoke: Invoke, env_file: Path, engine: Fake, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine.reply("image", "inspect", code=1, err="No such image")
+    engine.reply("pull", out="layer 1\n")
+    assert invoke(*RUN).exit_code == 0
+    assert capfd.readouterr() == ("", "layer 1\n")
+    engine.reply("pull", code=1, err="manifest unknown")
+    result = invoke(*RUN)
+    assert result.exit_code == 73
+    assert "the image registry.example.org/mlo/base:1 cannot be pulled: see above. Check its name" in result.stderr
+
+
 def test_docker_is_not_installed(invoke: Invoke, env_file: Path) -> None:
     result = invoke(*RUN)
     assert result.exit_code == 69

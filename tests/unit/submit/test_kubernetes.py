@@ -513,6 +513,13 @@ def test_a_server_that_never_answers_is_not_waited_for(
     assert time.monotonic() - began < 5
 
 
+def test_bytes_that_kubernetes_cannot_carry(invoke: Invoke, env_file: Path) -> None:
+    result = invoke(*RUN, "--dry-run", "--", "echo", "\udcff")
+    assert result.exit_code == 73
+    assert "is not UTF-8" in result.stderr
+    assert invoke(*RUN, "--dry-run", "--", "echo", "é").exit_code == 0
+
+
 # ---- follow
 
 
