@@ -13,19 +13,20 @@ import pytest
 from tests.container.rig import RIG, Pod, Scratch, grow_tree, mount, unmount
 
 MakePod = Callable[..., Pod]
+MakeScratch = Callable[..., Scratch]
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def rig_directory() -> Iterator[Path]:
     """Where the tests' disks are: in memory, so that hundreds of boots leave nothing and wait for nothing."""
     if os.geteuid() != 0:
         pytest.exit("these tests run as root in a container of their own: tests/container/run.sh", 2)
-    RIG.mkdir(exist_ok=True)
+    RIG.mkdir(parents=True, exist_ok=True)
     mount("tmpfs", RIG, "tmpfs", "mode=755,size=4g")
     os.umask(0o022)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
-    grow_tree(RIG / "oh-my-zsh", files=20, size=100_000)  # a small one: most tests are not about it
+    grow_tree(RIG / "oh-my-zsh", files=8, size=20_000)  # a small one: most tests are not about it
     yield RIG
     unmount(RIG)
 
@@ -38,7 +39,7 @@ def directory(rig_directory: Path) -> Path:
 
 
 @pytest.fixture
-def make_scratch(directory: Path) -> Iterator[Callable[..., Scratch]]:
+def make_scratch(directory: Path) -> Iterator[MakeScratch]:
     made: list[Scratch] = []
 
     def make(timeout: float = 0) -> Scratch:
@@ -51,9 +52,12 @@ def make_scratch(directory: Path) -> Iterator[Callable[..., Scratch]]:
 
 
 @pytest.fixture
-def scratch(make_scratch: Callable[..., Scratch]) -> Scratch:
-    """An export that checks every step of every path: nothing is answered from a cache."""
-    return make_scratch()
+def scratch(make_scratch: MakeScratch, request: pytest.FixtureRequest) -> Scratch:
+    """An export on which each step of each path is checked: nothing is answered from a cache.
+
+    A module for which the calls on scratch are not the point sets CACHE_SECONDS, as an NFS client has it.
+    """
+    return make_scratch(getattr(request.module, "CACHE_SECONDS", 0))
 
 
 @pytest.fixture(params=["root", "uid"])

@@ -11,6 +11,8 @@ import pytest
 from tests.container.conftest import MakePod
 from tests.container.rig import GID, GROUP, SEED_UID, UID, USER, Pod, Scratch, snapshot
 
+CACHE_SECONDS = 1
+
 SETTLED = f"{UID}:{GID}:{USER}:{GROUP}\n"
 WHO = "echo $(id -u):$(id -g):$(id -un):$(id -gn)"
 FILES = ("passwd", "group", "shadow", "gshadow", "sudoers.d/mlo", "gitconfig")
@@ -199,7 +201,11 @@ def test_the_user_may_be_the_seed_user(pod: Pod, scratch: Scratch) -> None:
     env = {"NB_USER": "mljaggi-admin", "NB_UID": str(SEED_UID)}
     assert pod.script(WHO, env=env).text == f"{SEED_UID}:{GID}:mljaggi-admin:{GROUP}\n"
     scratch.make("homes/other", UID, GID, 0o770)
-    env = {"NB_USER": "mljaggi-admin", "SCRATCH_HOME": "/mloscratch/homes/other", "WORKING_DIR": "/mloscratch/homes/other"}
+    env = {
+        "NB_USER": "mljaggi-admin",
+        "SCRATCH_HOME": "/mloscratch/homes/other",
+        "WORKING_DIR": "/mloscratch/homes/other",
+    }
     assert pod.script(WHO, env=env, expect=None).text == f"{UID}:{GID}:mljaggi-admin:{GROUP}\n"
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.container.rig import UID, Pod, Scratch, snapshot
 
+CACHE_SECONDS = 1
+
 REQUIRED = ("NB_USER", "NB_UID", "NB_GROUP", "NB_GID", "SCRATCH_HOME_ROOT", "WORKING_DIR")
 
 
@@ -30,7 +32,7 @@ def test_then_the_environment_is_untouched(pod: Pod) -> None:
     """Byte for byte, whatever is in it, and the command's ids, groups, directory and umask are the container's too."""
     pod.groups = [5000]
     raw = [b"A.B=1", b"N=a\nb", b"LD_LIBRARY_PATH=/x", b"SSH_PRIVATE_KEY_B64=x", b"BIG=" + b"x" * 100_000]
-    env = {name: None for name in REQUIRED}
+    env: dict[str, str | bytes | None] = dict.fromkeys(REQUIRED)
     result = pod.run("/bin/cat", "/proc/self/environ", env=env, raw_env=raw, expect=["WARNING"])
     given = {name + b"=" + value for name, value in pod.environ.items() if name.decode() not in REQUIRED}
     assert set(result.out.split(b"\0")[:-1]) == given | set(raw)
@@ -49,10 +51,28 @@ def test_then_a_missing_command_is_an_interactive_shell(pod: Pod) -> None:
 
 BAD: dict[str, list[str | bytes]] = {
     "NB_USER": [
-        "root", "ALL", "a b", "a:b", "a\nb", "-x", "1a", "../x", "a/b", "é", "x" * 33, "a,b", "%wheel", "#0", "a\\b", "$(id)", b"\xff", " ", "a=b",
-    ],  # fmt: skip
+        *["root", "ALL", "a b", "a:b", "a\nb", "-x", "1a", "../x", "a/b", "é", "x" * 33, "a,b", "%wheel", "#0", "a\\b"],
+        *["$(id)", " ", "a=b"],
+        b"\xff",
+    ],
     "NB_GROUP": ["root", "a b", "a:b", "a\nroot:x:0", "-x", "1a", "x" * 33, "a,b", b"\xff", "ALL"],
-    "NB_UID": ["0", "-1", "4294967294", "4294967295", "99999999999999999999", "1.0", "0x10", "1e3", " 1", "1 ", "+1", "01", "١٢", "a", "1\n2"],
+    "NB_UID": [
+        "0",
+        "-1",
+        "4294967294",
+        "4294967295",
+        "99999999999999999999",
+        "1.0",
+        "0x10",
+        "1e3",
+        " 1",
+        "1 ",
+        "+1",
+        "01",
+        "١٢",
+        "a",
+        "1\n2",
+    ],
     "NB_GID": ["0", "-1", "4294967294", "4294967295", "0010", "1_000", "²"],
     "SCRATCH_HOME_ROOT": ["x", "./x", "/a/../b", "/a\nb", "/..", "/a\tb", "/a\x7fb"],
     "WORKING_DIR": ["x", "~/x", "/a/..", "/a\rb", "/\x1b[31m", "$HOME"],
@@ -120,10 +140,20 @@ def test_a_value_that_is_only_odd_works(pod: Pod, env: dict[str, str]) -> None:
 
 def test_hostile_optional_values_harm_nothing(pod: Pod) -> None:
     """Keys, names and settings that are rubbish cost a WARNING at most."""
-    rubbish = ["\n", "x" * 100_000, "$(id)", "'; id; '", b"\xff\xfe", "\x1b[2J", "[mlo] forged\n[mlo] line", "../..", "%s%n"]
+    rubbish: list[str | bytes] = [
+        "\n",
+        "x" * 100_000,
+        "$(id)",
+        "'; id; '",
+        b"\xff\xfe",
+        "\x1b[2J",
+        "[mlo] forged\n[mlo] line",
+        "../..",
+        "%s%n",
+    ]
     names = ("SSH_PRIVATE_KEY_B64", "SSH_PUBLIC_KEY", "SSH_KNOWN_HOSTS", "GIT_USER_NAME", "GIT_USER_EMAIL", "TZ")
     for value in [*rubbish, ""]:
-        env = dict.fromkeys((*names, "UV_PYTHON_VERSION"), value)
+        env: dict[str, str | bytes | None] = dict.fromkeys((*names, "UV_PYTHON_VERSION"), value)
         result = pod.run("/usr/bin/id", "-u", env=env, expect=None)
         assert result.out == f"{UID}\n".encode()
         assert not any("forged" in line and "WARNING" not in line for line in result.log)

@@ -48,7 +48,8 @@ def test_an_identity_from_an_include_wins(pod: Pod, config: Path, scratch: Scrat
 
 
 @pytest.mark.parametrize(
-    "name", ['A "B" C', "back\\slash", "semi;colon # hash", " spaces ", "é ü 漢", "line\nbreak", "[x]", "-n", "=", "x" * 3000]
+    "name",
+    ['A "B" C', "back\\slash", "semi;colon # hash", " spaces ", "é ü 漢", "line\nbreak", "[x]", "-n", "=", "x" * 3000],
 )
 def test_an_odd_name_arrives_as_it_is(pod: Pod, config: Path, name: str) -> None:
     """Or as git itself would keep it."""
@@ -56,7 +57,7 @@ def test_an_odd_name_arrives_as_it_is(pod: Pod, config: Path, name: str) -> None
     assert pod.script(SHOW, env=env).text == f"{name}\n-x@y\n"
 
 
-@pytest.mark.parametrize("broken", ["[user\n", "[user]\n\tname = \"unclosed\n", "\0\0\0", "[", "<<<<<<< HEAD\n"])
+@pytest.mark.parametrize("broken", ["[user\n", '[user]\n\tname = "unclosed\n', "\0\0\0", "[", "<<<<<<< HEAD\n"])
 def test_a_broken_gitconfig_is_a_warning(pod: Pod, config: Path, scratch: Scratch, broken: str) -> None:
     """The file stays as it is for the user to mend, and the job runs."""
     scratch.put(f"homes/{USER}/.gitconfig", broken)
@@ -74,7 +75,9 @@ def test_a_stale_lock_is_a_warning(pod: Pod, config: Path, scratch: Scratch) -> 
 def test_repositories_on_scratch_are_no_dubious_ones(pod: Pod, scratch: Scratch) -> None:
     """The working directory belongs to the seed user, and git works in it; no rule trusts all directories."""
     scratch.make("project", 177449, 83070, 0o770)
-    result = pod.script("git init -q . && git status --short && git config --system --list", env={"WORKING_DIR": "/mloscratch/project"})
+    result = pod.script(
+        "git init -q . && git status --short && git config --system --list", env={"WORKING_DIR": "/mloscratch/project"}
+    )
     assert "safe.directory=/mloscratch/project" in result.text
     assert "safe.directory=*" not in result.text
 
@@ -86,4 +89,4 @@ def test_concurrent_boots_keep_it_whole(scratch: Scratch, make_pod: MakePod, con
         lives = [make_pod("uid").start("/bin/true", env=WHO) for _ in range(6)]
         for live in lives:
             live.wait(0, expect=None)
-        assert config.read_text().split() == "[user] name = J. Doe email = j@doe.org".split()
+        assert config.read_text().split() == ["[user]", "name", "=", "J.", "Doe", "email", "=", "j@doe.org"]

@@ -11,24 +11,28 @@ import pytest
 from tests.container.conftest import MakePod
 from tests.container.rig import HOME, UID, USER, Pod
 
+CACHE_SECONDS = 1
+
 # What the boot adds, what sudo sets for the user, and what the shells in between leave.
 ADDED = {
-    "SCRATCH_HOME", "ZDOTDIR", "ZSH", "HISTFILE", "GIT_CONFIG_GLOBAL", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "HF_HOME",
-    "HF_TOKEN_PATH", "MLO_SESSION", "USER", "LOGNAME", "SHELL",
+    "SCRATCH_HOME", "ZDOTDIR", "ZSH", "HISTFILE", "GIT_CONFIG_GLOBAL", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR",
+    "HF_HOME", "HF_TOKEN_PATH", "MLO_SESSION", "USER", "LOGNAME", "SHELL",
 }  # fmt: skip
 SHELLS = {"PWD", "OLDPWD", "SHLVL", "_"}
 
 
 def environment(pod: Pod, raw: Iterable[bytes] = (), **env: str) -> dict[bytes, bytes]:
     result = pod.run("/bin/cat", "/proc/self/environ", env=env, raw_env=raw)
-    return dict(variable.split(b"=", 1) for variable in result.out.split(b"\0")[:-1])  # type: ignore[misc]
+    return dict(variable.split(b"=", 1) for variable in result.out.split(b"\0")[:-1])
 
 
 def test_the_environment_is_the_pods(pod: Pod) -> None:
     """As given, plus what the boot documents; HOME, USER, LOGNAME and SHELL are the user's; no SUDO_*."""
     given = dict(pod.environ)
     seen = environment(pod)
-    assert {name: seen.get(name) for name in given if name != b"HOME"} == {n: v for n, v in given.items() if n != b"HOME"}
+    assert {name: seen.get(name) for name in given if name != b"HOME"} == {
+        n: v for n, v in given.items() if n != b"HOME"
+    }
     assert {name.decode() for name in seen.keys() - given.keys()} - SHELLS == ADDED
     user = (f"/home/{USER}", USER, USER, "/bin/zsh")
     assert tuple(seen[name].decode() for name in (b"HOME", b"USER", b"LOGNAME", b"SHELL")) == user

@@ -39,7 +39,9 @@ def test_the_first_run_copies_the_dotfiles(pod: Pod, home: Path) -> None:
 
 def test_links_lead_from_the_home_to_scratch(pod: Pod) -> None:
     """All seven, made as the user; editors' servers land on scratch."""
-    script = "cd; for l in $(ls -A); do [ -L $l ] && echo $l $(readlink $l) $(stat -c %u $l); done; echo x >.vscode-server/x"
+    script = (
+        "cd; for l in $(ls -A); do [ -L $l ] && echo $l $(readlink $l) $(stat -c %u $l); done; echo x >.vscode-server/x"
+    )
     links = dict(line.rsplit(" ", 1)[0].split(" ", 1) for line in pod.script(script).text.splitlines())
     assert links == {name: f"{HOME}/{target}" for name, target in LINKS.items()}
 
@@ -150,7 +152,7 @@ def test_planted_links_lead_root_nowhere(pod: Pod, scratch: Scratch, name: str) 
 
 
 def test_links_planted_in_the_containers_home(pod: Pod) -> None:
-    """The user of an earlier boot turned .ssh into a link to /etc: a second boot removes the link, not what it names."""
+    """The user turned .ssh into a link to /etc: the next boot removes the link, not what it names."""
     pod.script("cd; rm -rf .ssh; ln -s /etc .ssh; ln -sf /etc/passwd .zshrc")
     before = snapshot(pod.path("/etc"))
     pod.script("test -d ~/.ssh; test ! -L ~/.ssh", env={"SSH_KNOWN_HOSTS": "host key"})

@@ -85,7 +85,13 @@ def test_a_directory_that_cannot_be_made_ends_the_boot(pod: Pod, scratch: Scratc
     result = pod.run("/bin/echo", "ran", env={name: "/mloscratch/locked/x"}, code=73, expect=["ERROR"])
     assert result.out == b""
     (line,) = [line for line in result.log if "ERROR" in line]
-    for part in (f"{name}=/mloscratch/locked/x", "ermission denied", "mljaggi-admin", str(SEED_UID), "SCRATCH_SEED_USER"):
+    for part in (
+        f"{name}=/mloscratch/locked/x",
+        "ermission denied",
+        "mljaggi-admin",
+        str(SEED_UID),
+        "SCRATCH_SEED_USER",
+    ):
         assert part in line
     assert "/mloscratch/locked (owner 0:0, mode 755)" in line
 
@@ -129,7 +135,9 @@ def long_name(scratch: Scratch) -> dict[str, str]:
     [private_home, file_as_home, file_as_working_dir, below_a_file, dangling_link, loop, long_name],
     ids=lambda function: function.__name__,
 )
-def test_what_cannot_be_used_ends_the_boot(pod: Pod, scratch: Scratch, spoil: Callable[[Scratch], dict[str, str]]) -> None:
+def test_what_cannot_be_used_ends_the_boot(
+    pod: Pod, scratch: Scratch, spoil: Callable[[Scratch], dict[str, str]]
+) -> None:
     """Whatever lies there instead: 73, one message, and the command does not run."""
     result = pod.run("/bin/echo", "ran", env=spoil(scratch), code=73, expect=["ERROR: (SCRATCH_HOME|WORKING_DIR)="])
     assert result.out == b""

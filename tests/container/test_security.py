@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import BIN, ENTRY, UID, USER, Pod, Scratch, snapshot
+from tests.container.rig import ANY, BIN, ENTRY, UID, USER, Pod, Scratch, snapshot
+
+CACHE_SECONDS = 1
 
 KNOWN_SETUID = {"su", "sudo", "passwd", "chsh", "chfn", "gpasswd", "newgrp", "mount", "umount", "pkexec", "fusermount3",
                 "dbus-daemon-launch-helper", "ssh-keysign", "polkit-agent-helper-1"}  # fmt: skip
@@ -16,7 +18,11 @@ KNOWN_SETUID = {"su", "sudo", "passwd", "chsh", "chfn", "gpasswd", "newgrp", "mo
 
 def test_the_helper_is_the_only_new_setuid_file(make_pod: MakePod) -> None:
     """Of the image: nothing but distributions' programs, and the helper, which root owns and nobody else writes."""
-    found = make_pod("root").run("-c", "find / -xdev -perm /6000 -type f -user root -perm -4000", entry="/bin/sh").text.split()
+    found = (
+        make_pod("root")
+        .run("-c", "find / -xdev -perm /6000 -type f -user root -perm -4000", entry="/bin/sh")
+        .text.split()
+    )
     assert {Path(path).name for path in found} - KNOWN_SETUID == {"mlo-entry"}
     assert (make_pod("root").stat(ENTRY).st_uid, make_pod("root").mode(ENTRY)) == (0, "0o4755")
 
@@ -48,9 +54,9 @@ def test_the_helper_is_inert_in_a_user_namespace(pod: Pod) -> None:
     """PID 1 of a namespace that a user made is nobody special: no file of root's changes."""
     before = snapshot(pod.path("/etc"))
     script = "unshare --user --map-root-user --pid --fork --mount-proc /usr/local/bin/mlo-entry touch /etc/x; echo $?"
-    code = pod.run("-c", f"exec setpriv --reuid 4242 --regid 4242 --clear-groups sh -c '{script}'", entry="/bin/sh", code=None,
-                   expect=None).text if pod.uid == 0 else pod.run("-c", script, entry="/bin/sh", code=None, expect=None).text  # fmt: skip
-    assert code.strip() != "0"
+    if pod.uid == 0:
+        script = f"exec setpriv --reuid 4242 --regid 4242 --clear-groups sh -c '{script}'"
+    assert pod.run("-c", script, entry="/bin/sh", expect=ANY).text.strip() not in ("", "0")
     assert snapshot(pod.path("/etc")) == before
 
 
@@ -102,8 +108,8 @@ HOSTILE_ENV = {
     "RES_OPTIONS": "debug",
     "MALLOC_PERTURB_": "1",
     "GLIBC_TUNABLES": "glibc.malloc.check=3",
-    "BASH_FUNC_cd%%": "() { /tmp/evil/run; builtin cd \"$@\"; }",
-    "BASH_FUNC_exec%%": "() { /tmp/evil/run; builtin exec \"$@\"; }",
+    "BASH_FUNC_cd%%": '() { /tmp/evil/run; builtin cd "$@"; }',
+    "BASH_FUNC_exec%%": '() { /tmp/evil/run; builtin exec "$@"; }',
     "BASH_FUNC_shift%%": "() { /tmp/evil/run; builtin shift; }",
     "GIT_USER_NAME": "x",
     "GIT_USER_EMAIL": "y",
@@ -114,7 +120,10 @@ LOG = "/tmp/hostile.log"
 def plant(pod: Pod) -> None:
     """Programs, modules and a library that log the uid of whoever runs or loads them."""
     pod.write(LOG, "", 0o666)
-    pod.write("/tmp/evil/openssl.cnf", "openssl_conf = i\n[i]\nproviders = p\n[p]\nevil = e\n[e]\nmodule = /tmp/evil/hostile.so\nactivate = 1\n")
+    pod.write(
+        "/tmp/evil/openssl.cnf",
+        "openssl_conf = i\n[i]\nproviders = p\n[p]\nevil = e\n[e]\nmodule = /tmp/evil/hostile.so\nactivate = 1\n",
+    )
     shutil.copy(BIN / "hostile.so", pod.path("/tmp/evil/hostile.so"))
     run = f'#!/bin/sh\necho "$(/usr/bin/id -u) $0" >>{LOG}\n'
     pod.write("/tmp/evil/run", run, 0o755)
@@ -123,7 +132,18 @@ def plant(pod: Pod) -> None:
     for name in ("sudo", "bash", "git", "python", "python3", "env", "getent", "chown", "ssh-keygen"):
         pod.write(f"/tmp/evil/bin/{name}", run, 0o755)
     module = f'import os\nwith open("{LOG}", "a") as f: f.write(f"{{os.geteuid()}} {{__name__}}\\n")\n'
-    for name in ("sitecustomize", "usercustomize", "startup", "os", "ssl", "fcntl", "evil", "mlo_entry", "json", "shutil"):
+    for name in (
+        "sitecustomize",
+        "usercustomize",
+        "startup",
+        "os",
+        "ssl",
+        "fcntl",
+        "evil",
+        "mlo_entry",
+        "json",
+        "shutil",
+    ):
         pod.write(f"/tmp/evil/{name}.py", module)
 
 

@@ -27,7 +27,11 @@ def b64(text: str) -> str:
 
 def test_keys_and_known_hosts(pod: Pod, keys: tuple[str, str]) -> None:
     """~/.ssh 0700, id_rsa 0600, id_rsa.pub 0644, known_hosts 0644, all the user's, and the key is one to OpenSSH."""
-    env = {"SSH_PRIVATE_KEY_B64": b64(keys[0]), "SSH_PUBLIC_KEY": keys[1], "SSH_KNOWN_HOSTS": "github.com ssh-ed25519 AAAA"}
+    env = {
+        "SSH_PRIVATE_KEY_B64": b64(keys[0]),
+        "SSH_PUBLIC_KEY": keys[1],
+        "SSH_KNOWN_HOSTS": "github.com ssh-ed25519 AAAA",
+    }
     script = "cd ~/.ssh; stat -c '%n %a %u' . *; ssh-keygen -y -f id_rsa; cat id_rsa.pub known_hosts; ls -A"
     lines = pod.script(script, env=env).text.splitlines()
     assert lines[:4] == [f". 700 {UID}", f"id_rsa 600 {UID}", f"id_rsa.pub 644 {UID}", f"known_hosts 644 {UID}"]
@@ -51,14 +55,18 @@ def test_a_mangled_key_is_mended(pod: Pod, keys: tuple[str, str], mangle: str) -
 @pytest.mark.parametrize("value", ["not base64!", "abc", "====", "é", "A" * 1001, b64("no key"), b64("")])
 def test_what_is_no_key_is_a_warning(pod: Pod, value: str) -> None:
     """And no file is left. The value is not in the log."""
-    result = pod.script("ls -A ~/.ssh", env={"SSH_PRIVATE_KEY_B64": value}, expect=["WARNING.*SSH_PRIVATE_KEY_B64"] if value else [])
+    result = pod.script(
+        "ls -A ~/.ssh", env={"SSH_PRIVATE_KEY_B64": value}, expect=["WARNING.*SSH_PRIVATE_KEY_B64"] if value else []
+    )
     assert result.out == b""
     assert not value or value not in result.err.decode()
 
 
 def test_each_boot_makes_it_anew(pod: Pod, keys: tuple[str, str]) -> None:
     """What the last boot, or its user, left there is gone."""
-    pod.script("echo x >~/.ssh/config; mkdir -p ~/.ssh/d/e; touch ~/.ssh/d/e/f", env={"SSH_PRIVATE_KEY_B64": b64(keys[0])})
+    pod.script(
+        "echo x >~/.ssh/config; mkdir -p ~/.ssh/d/e; touch ~/.ssh/d/e/f", env={"SSH_PRIVATE_KEY_B64": b64(keys[0])}
+    )
     assert pod.script("ls -A ~/.ssh; stat -c %a ~/.ssh").text == "700\n"
 
 
@@ -75,7 +83,7 @@ def test_a_mounted_ssh_directory_is_its_owners(pod: Pod) -> None:
 
 @pytest.mark.parametrize("way", ["variable", "file"])
 def test_the_key_is_nowhere_else(pod: Pod, scratch: Scratch, keys: tuple[str, str], way: str) -> None:
-    """Not on scratch, in argv, in the log, in a command's or a session's environment, nor in another file of the pod."""
+    """Not on scratch, in argv, in the log, in the environment of command or session, nor in another file of the pod."""
     encoded = b64(keys[0])
     env: dict[str, str] = {}
     if way == "variable":
@@ -83,7 +91,12 @@ def test_the_key_is_nowhere_else(pod: Pod, scratch: Scratch, keys: tuple[str, st
         pod.environ[b"SSH_PRIVATE_KEY_B64"] = encoded.encode()
     else:
         pod.write("/run/secrets/mlo/SSH_PRIVATE_KEY_B64", encoded)
-    live = pod.start("/bin/sh", "-c", "env -0; echo; ssh-keygen -y -f ~/.ssh/id_rsa; sudo -n cat /proc/1/cmdline; echo up; read x", tty=True)
+    live = pod.start(
+        "/bin/sh",
+        "-c",
+        "env -0; echo; ssh-keygen -y -f ~/.ssh/id_rsa; sudo -n cat /proc/1/cmdline; echo up; read x",
+        tty=True,
+    )
     live.stdout.wait_for(b"up")
     argv = b"\0".join(word for words in live.processes().values() for word in words)
     session = live.exec("/bin/zsh", "-lc", "env").wait(0)
