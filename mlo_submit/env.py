@@ -244,6 +244,10 @@ def configure(file: EnvFile, machine: Machine, required: Collection[str] = ()) -
     namespace = reader.text("K8S_NAMESPACE", units.label) or project
     mount_path = reader.text("SCRATCH_MOUNT_PATH", _path, "/mloscratch")
     home_root = reader.text("SCRATCH_HOME_ROOT", _path, f"{mount_path}/homes")
+    if home_root == "/home":
+        reader.problem(
+            "SCRATCH_HOME_ROOT", "is where pods have their own homes, which end with them: name one on scratch"
+        )
     for key in sorted(required):
         if not file.values.get(key) and not (key == "K8S_NAMESPACE" and file.values.get("RUNAI_PROJECT")):
             reader.problem(key, f"is {'empty' if key in file.values else 'missing'}: {MISSING[key]}")
@@ -278,7 +282,7 @@ def configure(file: EnvFile, machine: Machine, required: Collection[str] = ()) -
         gid=gid or 0,
         project=project or namespace,
         namespace=namespace,
-        image=reader.text("RUNAI_IMAGE", _image),
+        image=reader.text("RUNAI_IMAGE", image),
         secret_name=reader.text("RUNAI_SECRET_NAME", units.subdomain),
         pvc=reader.text("SCRATCH_PVC", units.subdomain),
         mount_path=mount_path,
@@ -336,7 +340,8 @@ def _path(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
-def _image(text: str) -> str:
+def image(text: str) -> str:
+    """The name of an image: returned unchanged."""
     if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9._/:@]*", text):
         raise ValueError("is no image, such as registry.example.org/group/name:tag")
     return text

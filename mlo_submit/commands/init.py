@@ -64,8 +64,9 @@ def command(shared: common.Shared, force: bool) -> None:
         raise ConfigError(f"{path} exists: edit it, or write it anew with --force.")
     guess = guesses(machine)
 
-    def ask(key: str, question: str, default: str = "") -> str:
-        answer: str = click.prompt(question, default=guess.get(key, default), err=True, show_default=True)
+    def ask(key: str, question: str, default: str | None = None) -> str:
+        offer = guess.get(key, default)
+        answer: str = click.prompt(question, default=offer, err=True, show_default=bool(offer))
         return answer.strip()
 
     values = {"LDAP_USERNAME": ask("LDAP_USERNAME", "Your account on the cluster")}
@@ -73,8 +74,8 @@ def command(shared: common.Shared, force: bool) -> None:
     values["LDAP_UID"] = ask("LDAP_UID", "Its uid there (`id -u` on a machine of the lab)")
     values["RUNAI_PROJECT"] = ask("RUNAI_PROJECT", "Your run:ai project", f"mlo-{user}")
     values["K8S_NAMESPACE"] = ask("K8S_NAMESPACE", "Your namespace", f"runai-{values['RUNAI_PROJECT']}")
-    values["GIT_USER_NAME"] = ask("GIT_USER_NAME", "Your name in git commits")
-    values["GIT_USER_EMAIL"] = ask("GIT_USER_EMAIL", "Your address in git commits")
+    values["GIT_USER_NAME"] = ask("GIT_USER_NAME", "Your name in git commits (Enter: none)", "")
+    values["GIT_USER_EMAIL"] = ask("GIT_USER_EMAIL", "Your address in git commits (Enter: none)", "")
     text = fill(template().replace("<you>", user), values)
     env.configure(env.parse(text, {}, path), machine)
     write(path, text)

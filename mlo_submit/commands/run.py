@@ -47,7 +47,7 @@ def _words(text: str) -> str:
 
 @click.command(
     short_help="Launch a job.",
-    context_settings={"ignore_unknown_options": False, "max_content_width": 110},
+    context_settings={"max_content_width": 110},
 )
 @common.shared_options
 @click.option("-n", "--name", type=values.NAME, help="Name of the job. Default: USER-DATE-TIME.")
@@ -73,7 +73,9 @@ def _words(text: str) -> str:
     type=values.DURATION,
     help="Longest run time: 12h, 45m, 2d6h30m. Default: none, and 12h for a pod without a command.",
 )
-@click.option("-g", "--gpus", type=click.IntRange(0, 64), default=0, show_default=True, help="Number of GPUs.")
+@click.option(
+    "-g", "--gpus", metavar="NUMBER", type=click.IntRange(0, 64), default=0, show_default=True, help="Number of GPUs."
+)
 @click.option("--cpus", type=values.Value("number", _cpus), help="Number of processors.")
 @click.option("--memory", metavar="AMOUNT", type=values.MEMORY, help="Memory: 64G, 64Gi.")
 @click.option(
@@ -84,10 +86,11 @@ def _words(text: str) -> str:
     multiple=True,
     help="GPU node type, such as v100, h100, h200, default (A100), a100-40g. Repeatable.",
 )
-@click.option("-i", "--image", help="Image to run, instead of RUNAI_IMAGE.")
+@click.option("-i", "--image", type=values.Value("image", env.image), help="Image to run, instead of RUNAI_IMAGE.")
 @click.option("--train", is_flag=True, help="A training job: it ends with its command, and may be retried.")
 @click.option(
     "--workers",
+    metavar="NUMBER",
     type=click.IntRange(0, 1000),
     default=0,
     help="Pods in addition to the master, for multi-node training. Implies --train.",
@@ -96,6 +99,7 @@ def _words(text: str) -> str:
     "--retries",
     "--backofflimit",
     "--backoff-limit",
+    metavar="NUMBER",
     type=click.IntRange(0, 100),
     default=0,
     help="How often a failed training job is started again.",
@@ -109,7 +113,7 @@ def _words(text: str) -> str:
 @click.option("-f", "--follow", is_flag=True, help="Show the job's output until it ends; exit with its exit code.")
 @click.option("--replace", is_flag=True, help="Delete a finished job of the same name first.")
 @click.option("--dry-run", "--dry", "dry_run", is_flag=True, help="Print what would be sent, and send nothing.")
-@click.option("-p", "--port", type=click.IntRange(1, 65535), help="A port of the pod to expose.")
+@click.option("-p", "--port", metavar="NUMBER", type=click.IntRange(1, 65535), help="A port of the pod to expose.")
 @click.option(
     "--env",
     "variables",
@@ -135,8 +139,12 @@ def _words(text: str) -> str:
 @click.option(
     "--pvc", metavar="NAME", type=values.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
 )
-@click.option("--uid", type=click.IntRange(1, env.MAX_ID), help="Run as this uid, instead of LDAP_UID.")
-@click.option("--gid", type=click.IntRange(1, env.MAX_ID), help="Run with this gid, instead of LDAP_GID.")
+@click.option(
+    "--uid", metavar="NUMBER", type=click.IntRange(1, env.MAX_ID), help="Run as this uid, instead of LDAP_UID."
+)
+@click.option(
+    "--gid", metavar="NUMBER", type=click.IntRange(1, env.MAX_ID), help="Run with this gid, instead of LDAP_GID."
+)
 @click.option(
     "--secrets",
     type=click.Choice(["files", "env"]),

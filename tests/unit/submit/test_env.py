@@ -207,6 +207,11 @@ BARE
     assert "<token>" not in caught.value.message
 
 
+def test_a_scratch_home_in_the_pods_own_home_is_refused(laptop: Machine) -> None:
+    with pytest.raises(ConfigError, match="line 13: SCRATCH_HOME_ROOT=/home/ is where pods have their own homes"):
+        config_of(laptop, ENV + "SCRATCH_HOME_ROOT=/home/\n")
+
+
 def test_more_than_a_secret_holds_is_refused(laptop: Machine) -> None:
     with pytest.raises(ConfigError, match=r"take 1\d{6} bytes, and a Secret holds 1048576"):
         config_of(laptop, ENV + f"BIG={'x' * 2**20}\n")
