@@ -69,4 +69,4 @@ def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) ->
 def _program(machine: Machine, name: str) -> str:
     if path := machine.which(name):
         return path
-    raise UnavailableError(f"`{name}` is not on PATH: {NEEDED_FOR[name]}.")
+    raise UnavailableError(f"`{name}` is not on PATH: {NEEDED_FOR.get(name, 'install it')}.")

@@ -197,26 +197,30 @@ def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
     with ThreadPoolExecutor() as pool:
         checks = [pool.submit(_check_claim, cluster, job.config.namespace, claim) for claim in claims]
         current = pool.submit(secrets.read, cluster, secret) if sync else None
-        for check in checks:
-            check.result()
-    if current is not None:
-        outcome = secrets.write(cluster, secret, current.result())
+        unknown = [claim for claim, check in zip(claims, checks, strict=True) if not check.result()]
+        stored = current.result() if current else None
+    if unknown:
+        warn(f"whether the PVC {', '.join(unknown)} exists was not checked: you may not read PVCs in that namespace.")
+    if sync:
+        outcome = secrets.write(cluster, secret, stored)
         if outcome != "unchanged":
             note(f"Secret {secret.name} {outcome} in {secret.namespace}.")
 
 
-def _check_claim(cluster: Cluster, namespace: str, claim: str) -> None:
+def _check_claim(cluster: Cluster, namespace: str, claim: str) -> bool:
+    """Whether a claim is known to exist; False where the user may not ask."""
     core = cluster.core
     try:
         cluster.call(core.read_namespaced_persistent_volume_claim, claim, namespace)
     except Denied as error:
         if error.status == 401:
             raise
-        warn(f"whether the PVC {claim} exists was not checked: {namespace} does not allow you to read it.")
+        return False
     except ApiRefusal as error:
         if error.status != 404:
             raise
         raise RefusedError(_no_claim(cluster, namespace, claim)) from None
+    return True
 
 
 def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:

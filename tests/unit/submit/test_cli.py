@@ -78,6 +78,11 @@ def test_old_names_of_flags(invoke: Invoke, env_file: Path) -> None:
     assert invoke("run", "--backend", "docker", "--dry").stdout.startswith("docker run ")
 
 
+def test_retries_of_an_interactive_job_are_a_warning(invoke: Invoke, env_file: Path) -> None:
+    assert "add --train" in invoke(*DRY, "--retries", "3").stderr
+    assert "add --train" not in invoke(*DRY, "--retries", "3", "--train").stderr
+
+
 def test_options_before_and_after_the_commands_name_mean_the_same_and_the_later_wins(
     invoke: Invoke, env_file: Path, tmp_path: Path
 ) -> None:

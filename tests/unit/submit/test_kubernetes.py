@@ -389,6 +389,10 @@ def test_claims_that_may_not_be_read_are_a_warning(api: Api, invoke: Invoke, env
     result = invoke(*RUN)
     assert result.exit_code == 0
     assert "whether the PVC mlo-scratch exists was not checked" in result.stderr
+    api.answers["GET", SECRET] = status(403, "secrets is forbidden")
+    result = invoke(*RUN)
+    assert result.exit_code == 77
+    assert "not checked" not in result.stderr, "one line is enough"
 
 
 def test_what_is_not_allowed(api: Api, invoke: Invoke, env_file: Path) -> None:
