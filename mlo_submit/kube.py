@@ -100,7 +100,13 @@ class Cluster:
         return found
 
     def _silence(self, error: Exception) -> str:
-        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
+        from urllib3.exceptions import (
+            ConnectTimeoutError,
+            NewConnectionError,
+            ProtocolError,
+            ReadTimeoutError,
+            SSLError,
+        )
 
         api = f"the Kubernetes API at {self.server}"
         if isinstance(error, SSLError):
@@ -108,13 +114,15 @@ class Cluster:
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(error, NewConnectionError):
             return f"{api} does not answer. Are you on the VPN, or is the cluster down?"
         reason = re.sub(r"^<[^>]*>: |^\w+\(.*?\): ", "", str(error))
+        if isinstance(error, ProtocolError):
+            reason = "it hangs up without an answer"
         return f"{api} cannot be reached: {reason}. Is the address in your kubeconfig right, and are you on the VPN?"
 
     def _refusal(self, status: int, body: str | bytes) -> ApiRefusal | Denied | UnavailableError:
         try:
             message = json.loads(body)["message"]
         except (ValueError, KeyError, TypeError):
-            message = str(body)[:200] or f"HTTP {status}"
+            message = " ".join(str(body)[:200].removeprefix("SSLError").split()) or f"HTTP {status}"
         if status == 401:
             return Denied(status, f"you are not logged in to the cluster at {self.server} (any more). {self.login}")
         if status == 403:
