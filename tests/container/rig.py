@@ -92,8 +92,7 @@ class Scratch:
 
     def close(self) -> None:
         self.command("clear")
-        unmount(self.path)
-        self._server.terminate()
+        self._server.terminate()  # it unmounts itself
         self._server.wait(TIMEOUT)
         if self._server.stdout:
             self._server.stdout.close()

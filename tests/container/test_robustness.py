@@ -55,7 +55,7 @@ def test_killed_at_every_change_on_scratch(make_pod: MakePod, make_scratch: Make
     make_pod(start, scratch).script(WHOLE, env=WHO)
     changes = scratch.calls().changing
     assert changes > 30
-    for number in range(0, changes, 2):
+    for number in range(0, changes, 3):
         scratch = make_scratch()
         pod = make_pod(start, scratch)
         scratch.command(f"hold {number}")
@@ -82,12 +82,13 @@ def test_killed_at_any_time_in_the_container(make_pod: MakePod, scratch: Scratch
             assert len({line.split(":")[0] for line in lines}) == len(lines), file
         assert pod.account("root").uid == 0
     remove_locks(scratch)
-    assert pod.script(f"{WHOLE}; sudo -n id -u", env=WHO, expect=ANY).text.endswith("J. Doe\n0\n")
+    assert pod.script(WHOLE + "sudo -n id -u", env=WHO, expect=ANY).text.endswith("J. Doe\n0\n")
 
 
 KINDS = (
     "getattr", "readlink", "access", "statfs", "open", "read", "flush", "opendir", "readdir", "flock", "create",
-    "write", "truncate", "fsync", "mknod", "mkdir", "unlink", "rmdir", "symlink", "rename", "link", "chmod", "chown", "utimens",
+    "write", "truncate", "fsync", "mknod", "mkdir", "unlink", "rmdir", "symlink", "rename", "link", "chmod", "chown",
+    "utimens",
 )  # fmt: skip
 
 
@@ -155,8 +156,8 @@ def test_a_full_home_at_the_first_boot(pod: Pod, scratch: Scratch, error: str) -
 
 
 def test_a_slow_scratch_is_waited_for(pod: Pod, scratch: Scratch) -> None:
-    """10 ms an operation: late, and complete."""
-    scratch.command("delay 10")
+    """5 ms an operation: late, and complete."""
+    scratch.command("delay 5")
     assert pod.run("/bin/echo", "ran", env=WHO).text == "ran\n"
     scratch.command("clear")
     assert_whole(scratch, pod)
