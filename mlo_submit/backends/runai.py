@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from mlo_submit import kube, process, shell
 from mlo_submit.backends import kubernetes
@@ -20,7 +20,11 @@ REQUIRED: frozenset[str] = kubernetes.REQUIRED
 
 ANSWER = 60.0  # seconds that run:ai may take to answer
 DELETION = 120.0  # seconds that a finished job may take to go
+SETTLING = 10  # seconds that a job's state may lag behind its log
 ENDED = {"succeeded": 0, "completed": 0, "failed": 1, "error": 1, "stopped": 1}
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +201,8 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
 
 
 def _refusal(job: Job, result: process.Result) -> MloError:
-    said = (result.stderr.strip() or result.stdout.strip() or f"exit code {result.code}, and no word why").removeprefix(
-        "Error: "
-    )
+    said = result.stderr.strip() or result.stdout.strip() or f"exit code {result.code}, and no word why"
+    said = said.removeprefix("Error: ")
     low = said.lower()
     if "already exist" in low:
         return RefusedError(
@@ -225,47 +228,53 @@ def _command(job: Job, cli: Cli, verb: str) -> list[str]:
     return ["runai", verb, *(["job"] if verb in ("describe", "delete") else []), job.name, *project]
 
 
-def _status(job: Job, cli: Cli, machine: Machine) -> str | None:
-    """The state of the job in run:ai's words; None when there is no such job."""
+def _describe(job: Job, cli: Cli, machine: Machine) -> object | None:
+    """What run:ai knows of the job; None when there is no such job."""
     result = process.run(machine, [*_command(job, cli, "describe"), "-o", "json"], timeout=ANSWER)
     if result.code:
-        if (
-            "not found" in (result.stderr + result.stdout).lower()
-            or "not exist" in (result.stderr + result.stdout).lower()
-        ):
+        if re.search("not found|not exist", result.stderr + result.stdout, re.IGNORECASE):
             return None
         raise _refusal(job, result)
     try:
-        return _find_status(json.loads(result.stdout)) or "unknown"
+        found: object = json.loads(result.stdout)
     except ValueError:
-        return "unknown"
+        return {}
+    return found
 
 
-def _find_status(answer: object) -> str | None:
-    """The first `status` or `phase` that is a word. Releases of run:ai nest it differently."""
+def _find(answer: object, keys: set[str], kind: type[T]) -> T | None:
+    """The first value of that type under one of these keys. Releases of run:ai nest them differently."""
     if isinstance(answer, list):
-        return next(filter(None, map(_find_status, answer)), None)
+        return next(filter(None, (_find(item, keys, kind) for item in answer)), None)
     if not isinstance(answer, dict):
         return None
     for key, value in answer.items():
-        if key.lower() in ("status", "phase") and isinstance(value, str):
+        if key.lower() in keys and isinstance(value, kind):
             return value
-    return next(filter(None, map(_find_status, answer.values())), None)
+    return _find(list(answer.values()), keys, kind)
+
+
+def _state(found: object) -> str:
+    """The state of a job in run:ai's words."""
+    return _find(found, {"status", "phase"}, str) or "in an unknown state"
 
 
 def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
-    status = _status(job, cli, machine)
-    if status is None:
+    found = _describe(job, cli, machine)
+    if found is None:
         return
-    if status.lower() not in ENDED:
+    labels = _find(found, {"labels"}, dict)
+    if labels is not None and labels.get(MANAGED_BY) != OURS:
+        raise RefusedError(f"the job {job.name} was not made by mlo-submit: --replace leaves it alone.")
+    if _state(found).lower() not in ENDED:
         raise RefusedError(
-            f"the job {job.name} is {status}: --replace only deletes a finished one. Choose another --name."
+            f"the job {job.name} is {_state(found)}: --replace only deletes a finished one. Choose another --name."
         )
     deletion = process.run(machine, _command(job, cli, "delete"), timeout=ANSWER)
     if deletion.code:
         raise _refusal(job, deletion)
     deadline = time.monotonic() + DELETION
-    while _status(job, cli, machine) is not None:
+    while _describe(job, cli, machine) is not None:
         if time.monotonic() > deadline:
             raise RefusedError(
                 f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."
@@ -276,16 +285,20 @@ def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
 def follow(job: Job, machine: Machine) -> int:
     """Print the job's output until run:ai says that it has ended: 0 or 1, since it tells no exit code."""
     cli = probe(machine, job)
-    since: list[str] = []
+    over: float | None = None  # when the log ended, by our clock
     told = ""
-    while (status := _status(job, cli, machine)) is not None:
-        ended = ENDED.get(status.lower())
-        if status.lower() == "running" or (ended is not None and not since):
+    while (found := _describe(job, cli, machine)) is not None:
+        state = _state(found)
+        ended = ENDED.get(state.lower())
+        lag = None if over is None else time.monotonic() - over
+        # A log ends before the state follows; where the state stays, the log only broke off.
+        if (state.lower() == "running" and (lag is None or lag > SETTLING)) or (ended is not None and lag is None):
+            since = [] if lag is None else ["--since", f"{lag:.0f}s"]
             process.stream(machine, [*_command(job, cli, "logs"), "-f", *since])
-            since = ["--since", "1s"]
-        elif status != told:
-            told = status
-            note(f"{job.name} is {status}.")
+            over = time.monotonic()
+        elif state != told and ended is None and lag is None:
+            told = state
+            note(f"{job.name} is {state}.")
         if ended is not None:
             return ended
         time.sleep(1)

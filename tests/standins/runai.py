@@ -485,7 +485,8 @@ def describe(parsed: Parsed) -> int:
     phases = [pod["status"]["phase"] for pod in pods]
     status = "Succeeded" if "Complete" in conditions else "Failed" if "Failed" in conditions else None
     status = status or ("Running" if "Running" in phases else "Pending")
-    print(json.dumps({"name": name, "status": status, "pods": [pod["metadata"]["name"] for pod in pods]}))
+    names = [pod["metadata"]["name"] for pod in pods]
+    print(json.dumps({"name": name, "labels": job["metadata"]["labels"], "status": status, "pods": names}))
     return 0
 
 

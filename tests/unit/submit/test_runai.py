@@ -300,8 +300,29 @@ def test_replace(invoke: Invoke, env_file: Path, fake: Callable[[str], Fake]) ->
     result = invoke(*RUN, "--replace")
     assert result.exit_code == 73
     assert "the job x is Running: --replace only deletes a finished one" in result.stderr
+    program.reply("describe", out='{"status": "Failed", "metadata": {"labels": {"app": "theirs"}}}')
+    assert "was not made by mlo-submit" in invoke(*RUN, "--replace").stderr
+    assert not [call for call in program.calls if call[0] in ("delete", "submit")]
     program.reply("describe", code=1, err="job not found")
     assert invoke(*RUN, "--replace").exit_code == 0
+
+
+def test_a_finished_job_is_deleted_and_waited_for(
+    invoke: Invoke, env_file: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone when `describe` no longer finds it: here, at the second look after its deletion."""
+    program = tmp_path / "bin/runai"
+    program.write_text(f"""#!/bin/sh
+echo "$1" >> {log}
+case $1 in
+workspace) exit 1 ;;
+describe) if [ "$(/usr/bin/grep -c describe {log})" -gt 2 ]; then echo "job not found" >&2; exit 1; fi
+    echo '{{"status": "Succeeded", "labels": {{"app.kubernetes.io/managed-by": "mlo-submit"}}}}' ;;
+esac
+""")
+    program.chmod(0o755)
+    assert invoke(*RUN, "--replace").exit_code == 0
+    assert log.read_text().split() == ["workspace", "describe", "delete", "describe", "describe", "submit"]
 
 
 @pytest.mark.parametrize(
