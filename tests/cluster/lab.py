@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,12 @@ class Lab:
 
         return str(until(printed, f"{job} prints {line!r}"))
 
-    def create_pod(self, instance: str, *, gpus: int = 0, **spec: str) -> str:
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        self.kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+
+    def create_pod(self, instance: str, role: str = "pod", *, gpus: int = 0, **spec: str) -> str:
         """Create a pod of our image that sleeps as the user, without a boot; returns its name."""
-        name = f"{instance}-pod"
+        name = f"{instance}-{role}"
         container = {
             "name": "main",
             "image": self.image,
@@ -96,13 +99,13 @@ class Lab:
                 **spec,
             },
         }
-        self.kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+        self.create(manifest)
         return name
 
     def delete(self, *instances: str) -> None:
         """Delete what the tests made for these, without waiting for it."""
         selector = f"--selector=app.kubernetes.io/instance in ({','.join(instances)})"
-        self.kubectl("delete", "job,pod", selector, "--wait=false", "--grace-period=0", "--force")
+        self.kubectl("delete", "job,pod,service", selector, "--wait=false", "--grace-period=0", "--force")
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import cluster
-from tests.cluster.lab import until
+from tests.cluster.lab import Lab, until
+
+MASTER = "import socket; socket.create_server(('', 29500)).accept()[0].sendall(b'rank 0')"
+WORKER = """
+import socket, time
+while True:
+    try:
+        print(socket.create_connection(("master.ranks", 29500), 1).recv(100).decode())
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
 
 
 def processes(run: str) -> list[str]:
@@ -42,3 +54,22 @@ def test_killed_caller_leaves_nothing(tmp_path: Path) -> None:
     assert not processes(run.name)
     assert not [path for root in cluster.cgroup_hierarchies() for path in root.glob(run.name)]
     assert run.name not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_pods_meet_under_the_name_of_a_headless_service(lab: Lab) -> None:
+    """What a job of several nodes needs of its cluster: names of pods that are not ready, and a way to them."""
+    selector = {"app.kubernetes.io/instance": "ranks"}
+    lab.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "ranks", "labels": selector},
+            "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector},
+        }
+    )
+    pods = [lab.create_pod("ranks", rank, hostname=rank, subdomain="ranks") for rank in ("master", "worker")]
+    lab.wait("condition=Ready", *(f"pod/{pod}" for pod in pods))
+    with ThreadPoolExecutor() as pool:
+        pool.submit(lab.kubectl, "exec", pods[0], "--", "timeout", "30", "python3", "-c", MASTER)
+        assert lab.kubectl("exec", pods[1], "--", "timeout", "30", "python3", "-c", WORKER) == "rank 0\n"
+    lab.delete("ranks")
