@@ -1,6 +1,6 @@
 #!/bin/bash
 # The cluster's programs from their Go modules, once for each pinned set of versions; prints the directory that holds them.
-# The first time takes 6 minutes on two cores and 600 MB of modules; every later call only prints.
+# The first time takes 7 minutes on two cores and 600 MB of modules; every later call only prints.
 #
 # kubernetes/go.mod names the programs as tools. k8s.io/kubernetes requires its staging modules at v0.0.0 and replaces
 # them with its own subdirectories, which counts in its checkout only: go.mod repeats each replacement with the version
