@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 
 import click
 
 from mlo_submit.commands import common
+from mlo_submit.errors import MloError
 
 COMMANDS = {
     "run": ("mlo_submit.commands.run", "Launch a job."),
@@ -30,6 +32,15 @@ class Commands(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101  # for the type checker
         return found
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a file or directory that cannot be had is a message, as everything else that goes wrong."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise MloError(f"{error.filename or 'the system'}: {error.strerror}.") from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, as part of --help."""
         with formatter.section("Commands"):
@@ -38,9 +49,12 @@ class Commands(click.Group):
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        click.echo(f"mlo-submit {version('mlo')}")
+        try:
+            click.echo(f"mlo-submit {version('mlo')}")
+        except PackageNotFoundError:
+            click.echo("mlo-submit, from a checkout that is not installed")
         context.exit()
 
 

@@ -24,10 +24,15 @@ class Machine:
     @classmethod
     def here(cls, environ: Mapping[str, str]) -> Machine:
         """The machine on which this process runs; `environ` is its environment."""
+        home = Path(environ.get("HOME") or "/")
+        try:
+            cwd = Path.cwd()
+        except FileNotFoundError:  # deleted under our feet
+            cwd = home
         return cls(
             environ=environ,
-            home=Path(environ.get("HOME") or "~").expanduser(),
-            cwd=Path.cwd(),
+            home=home,
+            cwd=cwd,
             uid=os.getuid(),
             has_gpu=any(Path(device).exists() for device in GPU_DEVICES),
         )

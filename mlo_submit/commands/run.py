@@ -184,7 +184,7 @@ def command(
         raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
     file = common.read(shared)
     if sync_secret_only:
-        sync(shared, file, flags["secret_name"], adopt=False)
+        sync(shared, file, flags["secret_name"], adopt=False, dry_run=dry_run)
         return
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)
     backend = backends.load(name)

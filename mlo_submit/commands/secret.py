@@ -10,8 +10,8 @@ from mlo_submit.commands import common, values
 from mlo_submit.errors import note, warn
 
 
-def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: bool) -> None:
-    """Mirror .env into its Secret, and say what came of it."""
+def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: bool, dry_run: bool = False) -> None:
+    """Mirror .env into its Secret, and say what came of it; `dry_run` only names the keys."""
     needed = {"K8S_NAMESPACE"} if name else {"K8S_NAMESPACE", "RUNAI_SECRET_NAME"}
     config = env.configure(file, shared.machine, needed)
     for text in config.warnings:
@@ -19,6 +19,9 @@ def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: b
     for text in config.notes:
         note(text)
     secret = secrets.from_config(config, name)
+    if dry_run:
+        note(f"Secret {secret.name} in {secret.namespace} would hold {', '.join(sorted(secret.values))}.")
+        return
     cluster = kube.connect(shared.machine, config.kube_context)
     outcome = secrets.write(cluster, secret, secrets.read(cluster, secret), adopt=adopt)
     click.echo(f"Secret {secret.name} in {secret.namespace}: {outcome}.")

@@ -78,6 +78,27 @@ def test_old_names_of_flags(invoke: Invoke, env_file: Path) -> None:
     assert invoke("run", "--backend", "docker", "--dry").stdout.startswith("docker run ")
 
 
+def test_the_version_is_shown(invoke: Invoke) -> None:
+    assert invoke("--version").output.startswith("mlo-submit")
+
+
+def test_a_dry_run_sends_no_secret_either(invoke: Invoke, env_file: Path, api: Api) -> None:
+    result = invoke("run", "--sync-secret-only", "--dry-run")
+    assert (result.exit_code, result.stdout, api.requests) == (0, "", [])
+    assert "Secret jdoe-env in runai-mlo-jdoe would hold HF_TOKEN, K8S_NAMESPACE, " in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_a_message(
+    invoke: Invoke, env_file: Path, laptop: Machine, fake: Callable[[str], Fake]
+) -> None:
+    fake("docker").reply("container", "inspect", code=1)
+    (laptop.home / ".local").write_text("a file where a directory should be")
+    result = invoke("run", "--backend", "docker")
+    assert result.exit_code == 1
+    assert ".local" in result.stderr
+    assert "Not a directory" in result.stderr
+
+
 def test_retries_of_an_interactive_job_are_a_warning(invoke: Invoke, env_file: Path) -> None:
     assert "add --train" in invoke(*DRY, "--retries", "3").stderr
     assert "add --train" not in invoke(*DRY, "--retries", "3", "--train").stderr

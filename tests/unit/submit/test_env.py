@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_file_is_searched_in_order(laptop: Machine, tmp_path: Path) -> None:
     here.touch()
     assert env.find(laptop, None) == here
     named, given = tmp_path / "named", tmp_path / "given"
-    machine = Machine(**{**laptop.__dict__, "environ": {"MLO_ENV_FILE": str(named)}})
+    machine = replace(laptop, environ={"MLO_ENV_FILE": str(named)})
     with pytest.raises(ConfigError, match=r"named \(MLO_ENV_FILE\) does not exist"):
         env.find(machine, None)
     named.touch()

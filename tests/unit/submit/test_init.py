@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_what_can_be_guessed_is_offered(invoke: Invoke, laptop: Machine, tmp_pat
     git = tmp_path / "bin/git"
     git.write_text('#!/bin/sh\ncase "$*" in *user.name) echo "J Doe";; *user.email) echo j@x;; *) exit 1;; esac\n')
     git.chmod(0o755)
-    guesses = init.guesses(Machine(**{**laptop.__dict__, "uid": os.getuid()}))
+    guesses = init.guesses(replace(laptop, uid=os.getuid()))
     assert guesses["K8S_NAMESPACE"] == "runai-mlo-jdoe"
     assert guesses["RUNAI_PROJECT"] == "mlo-jdoe"
     assert (guesses["GIT_USER_NAME"], guesses["GIT_USER_EMAIL"]) == ("J Doe", "j@x")
