@@ -168,26 +168,29 @@ def parse(text: str, environ: Mapping[str, str], path: Path) -> EnvFile:
             if start and start["space"] and start["start"] == "#":
                 value = ""  # `KEY= # comment`; python-dotenv before 1.2 takes the comment for the value
             if not start or start["start"] != "'":
-                value, unknown = _interpolate(value, {**environ, **values})
-                warnings += [
-                    f"{path} line {line}: {key} uses ${{{name}}}, which is not set and counts as empty; "
-                    "single quotes keep a value as it is"
-                    for name in unknown
-                ]
-            if not _SECRET_KEY.fullmatch(key):
-                problems.append(f"line {line}: {key!r} cannot be a key: letters, digits, '-', '_' and '.' only")
+                value, complete = _interpolate(value, {**environ, **values})
+                if not complete:
+                    warnings.append(
+                        f"{path} line {line}: {key} has a ${{NAME}} that is not set, and counts as empty; "
+                        "single quotes keep a value as it is"
+                    )
+            if not _SECRET_KEY.fullmatch(key):  # not shown: it may be a line of a key that was pasted without quotes
+                problems.append(
+                    f"line {line}: what stands before '=' cannot be a key: letters, digits, '-', '_' and '.' only; "
+                    "a value of several lines needs quotes"
+                )
+                continue
             if "\0" in value:
                 problems.append(f"line {line}: {key} holds a NUL byte, which no variable can")
             values[key], lines[key] = value, line
     return EnvFile(path=path, values=values, lines=lines, problems=tuple(problems), warnings=tuple(warnings))
 
 
-def _interpolate(value: str, known: Mapping[str, str]) -> tuple[str, list[str]]:
+def _interpolate(value: str, known: Mapping[str, str]) -> tuple[str, bool]:
+    """The value with names replaced, and whether all of them are known or have a default."""
     atoms = list(parse_variables(value))
-    unknown = [
-        atom.name for atom in atoms if isinstance(atom, Variable) and atom.default is None and atom.name not in known
-    ]
-    return "".join(atom.resolve(known) for atom in atoms), unknown
+    names = [atom.name for atom in atoms if isinstance(atom, Variable) and atom.default is None]
+    return "".join(atom.resolve(known) for atom in atoms), all(name in known for name in names)
 
 
 class _Reader:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mlo_submit.backends import BACKENDS
+from mlo_submit.errors import note, warn
 from mlo_submit.machine import Machine
 
 if TYPE_CHECKING:
-    from mlo_submit.env import EnvFile
+    from mlo_submit.env import Config, EnvFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +59,14 @@ def shared_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def tell(config: Config) -> None:
+    """Show what was noticed while .env was read."""
+    for text in config.warnings:
+        warn(text)
+    for text in config.notes:
+        note(text)
 
 
 def read(shared: Shared) -> EnvFile:

@@ -189,10 +189,7 @@ def command(
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)
     backend = backends.load(name)
     config = env.configure(file, machine, backend.REQUIRED - {key for flag, key in INSTEAD.items() if flags[flag]})
-    for text in config.warnings:
-        warn(text)
-    for text in config.notes:
-        note(text)
+    common.tell(config)
     job = from_flags(config, Flags(**flags, env=dict(variables)), datetime.now())
     if job.retries and not job.training:
         warn("--retries is for training jobs, and this one is interactive: add --train.")

@@ -7,17 +7,14 @@ import click
 from mlo_submit import env, kube
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, values
-from mlo_submit.errors import note, warn
+from mlo_submit.errors import note
 
 
 def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: bool, dry_run: bool = False) -> None:
     """Mirror .env into its Secret, and say what came of it; `dry_run` only names the keys."""
     needed = {"K8S_NAMESPACE"} if name else {"K8S_NAMESPACE", "RUNAI_SECRET_NAME"}
     config = env.configure(file, shared.machine, needed)
-    for text in config.warnings:
-        warn(text)
-    for text in config.notes:
-        note(text)
+    common.tell(config)
     secret = secrets.from_config(config, name)
     if dry_run:
         note(f"Secret {secret.name} in {secret.namespace} would hold {', '.join(sorted(secret.values))}.")
