@@ -365,10 +365,11 @@ def _waiting(pod: JSON, state: JSON) -> str:
     """
     reason, message = state.get("waiting", {}).get("reason", ""), state.get("waiting", {}).get("message", "")
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        image = pod["spec"]["containers"][0]["image"]
+        image, metadata = pod["spec"]["containers"][0]["image"], pod["metadata"]
+        delete = f"kubectl -n {metadata['namespace']} delete job {metadata['labels']['job-name']}"
         raise RefusedError(
             f"the image {image} cannot be pulled: {message or reason}. Check its name and your access to the registry; "
-            f"then delete the job ({pod['metadata']['labels'].get('job-name')}) and submit it again."
+            f"then `{delete}`, and submit again."
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return f"The pod cannot start yet: {message or reason}"

@@ -529,7 +529,12 @@ def test_bytes_that_kubernetes_cannot_carry(invoke: Invoke, env_file: Path) -> N
 
 def follow_pod(state: dict[str, Any], name: str = "x-1") -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "creationTimestamp": "2026-11-24T00:00:00Z", "labels": {"job-name": "x"}},
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "creationTimestamp": "2026-11-24T00:00:00Z",
+            "labels": {"job-name": "x"},
+        },
         "spec": {"containers": [{"image": "registry.example.org/mlo/base:1"}]},
         "status": {"containerStatuses": [{"name": "job", "state": state}]},
     }
@@ -560,6 +565,7 @@ def test_follow_says_that_the_image_cannot_be_pulled(api: Api, invoke: Invoke, e
     result = invoke(*RUN, "--follow")
     assert result.exit_code == 73
     assert "the image registry.example.org/mlo/base:1 cannot be pulled: manifest unknown" in result.stderr
+    assert "`kubectl -n runai-mlo-jdoe delete job x`" in result.stderr
 
 
 def test_follow_ends_when_the_job_is_deleted(api: Api, invoke: Invoke, env_file: Path) -> None:
