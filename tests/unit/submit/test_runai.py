@@ -183,14 +183,12 @@ def calls(log: Path) -> list[list[str]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-CASES: list[tuple[str, ...]] = [
-    (),
-    ("-t", "2h", "--grace", "1m", "--", "echo", "it's", "a\nb", "é"),
-    ("--train", "--retries", "2", "-g", "4", "--cpus", "8", "--memory", "64Gi", "-c", 'echo "$(TZ)"'),
-    ("--node-type", "h100", "--node-type", "v100", "-p", "8888", "--large-shm", "--host-ipc"),
-    ("--workers", "2", "--", "torchrun", "train.py"),
-    ("--mount", "data:/data", "--env", "A=a 'b'\n$(C)"),
-]
+INTERACTIVE = (
+    *("-t", "2h", "--grace", "1m", "--node-type", "h100", "--node-type", "v100", "-p", "8888", "--large-shm"),
+    *("--host-ipc", "--mount", "data:/data", "--env", "A=a 'b'\n$(C)", "--", "echo", "it's", "a\nb", "é"),
+)
+TRAINING = ("--train", "--retries", "2", "-g", "4", "--cpus", "8", "--memory", "64Gi", "-c", 'echo "$(TZ)"')
+CASES: list[tuple[str, ...]] = [INTERACTIVE, TRAINING, ("--workers", "2", "--", "torchrun", "train.py")]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2.18", "v2.25"])
