@@ -8,7 +8,7 @@ cd "$MLO_ROOT"
 
 usage() {
     cat <<'END'
-Usage: tests/run.sh [lint | unit | container | cluster]...
+Usage: tests/run.sh [lint | unit | container | engine | cluster]...
 
 Runs these stages, or all of them, as root or as a user with sudo. A stage that fails does not keep the next from running.
 A Docker Engine that is started for them ends with this run. Caches are in ${XDG_CACHE_HOME:-~/.cache}/mlo, and nothing is
@@ -27,8 +27,19 @@ stage_lint() {
     return "$failed"
 }
 
-stage_unit() { pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit; }
+stage_unit() {
+    ensure_packages git zsh
+    pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit
+}
+
 stage_container() { tests/container/run.sh; }
+
+stage_engine() {
+    MLO_IMAGE=$(docker/build.sh | tail -n 1)
+    export MLO_IMAGE
+    pytest -o "cache_dir=$MLO_CACHE/pytest" tests/engine
+}
+
 stage_cluster() { tests/cluster/run.sh; }
 
 # However this run ends, the stage that runs is ended first, as by Ctrl-C, which lets pytest clean up; then the engine goes.
@@ -59,16 +70,16 @@ stages=()
 for stage; do
     case $stage in
         --help | -h) usage; exit ;;
-        lint | unit | container | cluster) stages+=("$stage") ;;
+        lint | unit | container | engine | cluster) stages+=("$stage") ;;
         *) die "unknown stage $stage; see --help" ;;
     esac
 done
-[ ${#stages[@]} -gt 0 ] || stages=(lint unit container cluster)
+[ ${#stages[@]} -gt 0 ] || stages=(lint unit container engine cluster)
 
 ensure_venv
 export RUFF_CACHE_DIR=$MLO_CACHE/ruff MYPY_CACHE_DIR=$MLO_CACHE/mypy PYTHONPYCACHEPREFIX=$MLO_CACHE/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY=$MLO_CACHE/hypothesis
-case " ${stages[*]} " in *" container "* | *" cluster "*) ensure_engine $$ ;; esac
+[[ " ${stages[*]} " != *" "@(container|engine|cluster)" "* ]] || ensure_engine $$
 
 summary=()
 passed=0
