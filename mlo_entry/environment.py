@@ -82,8 +82,14 @@ def session_script(settings: Settings, host: Host) -> bytes:
     A login shell's /etc/profile has just replaced PATH; every other variable that the session has already stays.
     """
     environ = settings.environ
-    own = {"HOME": settings.home, "USER": settings.user, "LOGNAME": settings.user, "SHELL": "/bin/zsh"}
     variables = session(settings, host) | {name: environ[name] for name in settings.secrets if name not in OURS}
+    own = {
+        "HOME": settings.home,
+        "USER": settings.user,
+        "LOGNAME": settings.user,
+        "SHELL": "/bin/zsh",
+        "HISTFILE": variables.pop("HISTFILE"),  # an interactive bash has set its own before it reads this
+    }
     optional = b"".join(
         b'[ "${%s:-}" ] || ' % os.fsencode(name) + line
         for name, line in zip(sorted(variables), _exports(variables, sorted(variables)), strict=True)

@@ -126,12 +126,15 @@ def test_a_session_gets_the_jobs_environment_once(
         pairs = (os.fsdecode(line).partition("=") for line in rest.split(b"\0"))
         return {"umask": umask.decode(), **{name: value for name, _, value in pairs}}
 
-    seen = source({"HOME": "/", "PATH": "/usr/bin", "SSH_PRIVATE_KEY_B64": "c2VjcmV0", "HF_HOME": "/given"})
+    seen = source(
+        {"HOME": "/", "PATH": "/usr/bin", "SSH_PRIVATE_KEY_B64": "c2VjcmV0", "HF_HOME": "/given", "HISTFILE": "b"}
+    )
     assert seen["umask"][-3:] == "007"
     assert seen["WANDB_API_KEY"] == "it's\na key"
     assert (seen["HOME"], seen["USER"], seen["PATH"]) == ("/home/jdoe", "jdoe", ENVIRON["PATH"])
     assert seen["ZDOTDIR"] == "/mloscratch/homes/jdoe/.shell"
     assert seen["HF_HOME"] == "/given"
+    assert seen["HISTFILE"] == "/mloscratch/homes/jdoe/.zsh_history"  # an interactive bash has its own until then
     assert "SSH_PRIVATE_KEY_B64" not in seen
     inner = source({**{k: v for k, v in seen.items() if k != "umask"}, "ZDOTDIR": "/changed", "PATH": "/usr/bin"})
     assert (inner["ZDOTDIR"], inner["PATH"]) == ("/changed", ENVIRON["PATH"])
