@@ -14,6 +14,7 @@ import ctypes
 import errno
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -93,7 +94,7 @@ class Scratch:
     def close(self) -> None:
         self.command("clear")
         self._server.terminate()  # it unmounts itself
-        self._server.wait(TIMEOUT)
+        self._server.wait()
         if self._server.stdout:
             self._server.stdout.close()
 
@@ -268,20 +269,21 @@ class Live:
         return self._process.poll() is None
 
     def wait(self, code: int | None = None, expect: Iterable[str] | None = (), timeout: float = TIMEOUT) -> Result:
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        ended = os.pidfd_open(self._process.pid)  # Popen.wait(timeout) sleeps between looks, up to 50 ms
+        in_time, _, _ = select.select([ended], [], [], timeout)
+        os.close(ended)
+        if not in_time:
             self.kill()
             seen = f"{self.stdout.data!r} {self.stderr.data!r}"
-            raise AssertionError(f"still running after {timeout} s: {seen}") from None
+            raise AssertionError(f"still running after {timeout} s: {seen}")
         self._close_terminal()
-        return Result(self._process.returncode, self.stdout.end(), self.stderr.end()).check(code, expect)
+        return Result(self._process.wait(), self.stdout.end(), self.stderr.end()).check(code, expect)
 
     def kill(self) -> None:
         """The end that nothing survives and nobody can see coming, as when a node fails."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        self._process.wait(TIMEOUT)
+        self._process.wait()
         self._close_terminal()
 
     def _close_terminal(self) -> None:
@@ -483,19 +485,20 @@ class Pod:
 
 
 def grow_tree(top: Path, files: int, size: int) -> None:
-    """A directory like oh-my-zsh, the same each time: `files` files of `size` bytes in all, a few to a directory."""
+    """A directory like oh-my-zsh, the same each time: `files` files of `size` bytes in all.
+
+    An eighth of them in one directory, as its themes, and the rest by threes in directories of one parent, as plugins.
+    """
     top.mkdir(parents=True)
     (top / "oh-my-zsh.sh").write_text("OMZ_LOADED=yes\n")
-    for number in range(1, files):
-        directory = top / ("plugins" if number % 4 else "lib") / f"d{number // 4}"
-        directory.mkdir(parents=True, exist_ok=True)
-        length = size * 2 * number // (files * files)  # from small to large, as real trees are
-        (directory / f"f{number}").write_bytes((f"# file {number}\n".encode() * (length // 8 + 1))[:length])
-    (top / "plugins").chmod(0o755)
-    program = top / "tool.sh"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    (top / "tool.sh").write_text("#!/bin/sh\n")
+    (top / "tool.sh").chmod(0o755)
     (top / "link").symlink_to("oh-my-zsh.sh")
+    for number in range(files - 2):
+        directory = top / "themes" if number % 8 == 0 else top / "plugins" / f"p{number // 3}"
+        directory.mkdir(parents=True, exist_ok=True)
+        length = size * 2 * number // files**2  # from small to large, as real trees are
+        (directory / f"f{number}").write_bytes((f"# file {number}\n".encode() * (length // 8 + 1))[:length])
 
 
 def tree(top: Path) -> dict[str, tuple[object, ...]]:

@@ -8,7 +8,8 @@
  * CONTROL is a Unix socket; each connection sends one command and reads the answer up to its end:
  *   counts                            "NAME COUNT CHANGES" a line, for every kind of operation
  *   reset                             counters to 0
- *   delay MS [KIND]                   every operation (of a kind) takes that much longer: a round trip
+ *   delay MS [KIND]                   every operation (of a kind) takes that much longer: a round trip. To find that a name is
+ *                                     not there takes none
  *   fail KIND|any ERRNO N [PREFIX]    the next N operations of the kind (0: all) under PREFIX fail; ERRNO is a number
  *   hold N                            N more operations that change something, then every one waits, for a test to kill its caller
  *   clear                             no delays, no failures, nothing held
@@ -87,6 +88,11 @@ static int injected(enum kind kind, const char *path) {
     return -error;
 }
 
+static void travel(enum kind kind) {
+    if (delays[kind])
+        usleep((useconds_t)delays[kind]);
+}
+
 static bool may_pass(void) {
     long left = held;
     while (left > 0 && !atomic_compare_exchange_weak(&held, &left, left - 1))
@@ -99,8 +105,8 @@ static int enter(enum kind kind, const char *path) {
     struct fuse_context *caller = fuse_get_context();
     gid_t groups[GROUPS];
     counts[kind]++;
-    if (delays[kind])
-        usleep((useconds_t)delays[kind]);
+    if (kind != K_getattr)
+        travel(kind);
     while (kinds[kind].changes && !may_pass()) {
         if (fuse_interrupted())
             return -EINTR;
@@ -117,11 +123,14 @@ static int enter(enum kind kind, const char *path) {
     do { int error = enter(K_##kind, path); if (error) return error; } while (0)
 
 static int fs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi) {
-    if (answered)
-        answered = false;
-    else
+    bool asked = !answered;
+    answered = false;
+    if (asked)
         ENTER(getattr, path);
-    return relative_errno(fi ? fstat((int)fi->fh, st) : lstat(in(path), st));
+    int result = relative_errno(fi ? fstat((int)fi->fh, st) : lstat(in(path), st));
+    if (asked && result != -ENOENT) /* before it creates a name, FUSE looks for it, and an NFS client does not */
+        travel(K_getattr);
+    return result;
 }
 
 static int fs_readlink(const char *path, char *target, size_t size) {

@@ -8,12 +8,13 @@ import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.container.conftest import MakePod
+from tests.container.conftest import MakePod, MakeScratch
 from tests.container.rig import GID, SEED_UID, UID, Pod, Scratch, until
 
 OTHER = 4242
@@ -212,6 +213,20 @@ def test_calls_are_counted(private: Path, scratch: Scratch) -> None:
     assert calls.by_kind["mkdir"] == 1
     assert calls.changing == 1
     assert calls.total == sum(calls.by_kind.values()) < 6
+
+
+def test_a_delay_is_a_round_trip(make_scratch: MakeScratch) -> None:
+    """A new directory in a known one costs one, and so does each further operation."""
+    scratch = make_scratch(timeout=10)
+    scratch.make("public", UID, GID, 0o777)
+    (scratch.path / "public").stat()
+    scratch.command("delay 100")
+    began = time.monotonic()
+    assert as_owner((scratch.path / "public/new").mkdir) == 0
+    middle = time.monotonic()
+    assert as_owner(lambda: (scratch.path / "public/new").rmdir()) == 0
+    assert 0.1 <= middle - began < 0.2
+    assert 0.1 <= time.monotonic() - middle < 0.2
 
 
 def test_a_held_caller_can_be_killed(private: Path, scratch: Scratch) -> None:
