@@ -5,6 +5,7 @@
 #   ensure_packages NAME…      installs those of these Debian or Ubuntu packages that are missing
 #   ensure_uv                  puts uv on PATH, of the version that the image has
 #   ensure_venv                puts a virtual environment on PATH that has this checkout, editable, and its development tools
+#   ensure_submit              the same without these tools
 #   ensure_engine [PID]        a Docker Engine that answers, and DOCKER, a client that can use BuildKit; installs and starts what is
 #                              missing. An engine that it starts stays, or, given a PID, ends with that process, even a killed one
 #   stop_engine                ends the engine that ensure_engine started, and waits until it is gone
@@ -76,13 +77,15 @@ ensure_uv() {
     rm -rf "$new"
 }
 
+ensure_venv() { ensure_submit --group "$MLO_ROOT/pyproject.toml:dev"; }
+
 # Outside of the checkout, so that a run as root leaves nothing of root's in it.
-ensure_venv() {
+ensure_submit() {
     ensure_uv
     VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
     export VIRTUAL_ENV
     "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
-    uv pip install -q --constraints "$MLO_ROOT/tests/constraints.txt" --group "$MLO_ROOT/pyproject.toml:dev" --editable "$MLO_ROOT"
+    uv pip install -q --constraints "$MLO_ROOT/tests/constraints.txt" "$@" --editable "$MLO_ROOT"
     PATH=$VIRTUAL_ENV/bin:$PATH
 }
 
