@@ -13,6 +13,7 @@
 
 MLO_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 MLO_CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/mlo
+MLO_COMMAND=(env -C "$PWD" "$0" "$@")  # the script that reads this file, to start it anew
 ENGINE_LOG=/var/log/mlo-dockerd.log
 ENGINE_STARTED=  # how: by systemd, by hand; empty if not by us
 
@@ -77,16 +78,22 @@ ensure_uv() {
     rm -rf "$new"
 }
 
-ensure_venv() { ensure_submit --group "$MLO_ROOT/pyproject.toml:dev"; }
+ensure_submit() { install_checkout submit; }
+ensure_venv() { install_checkout dev --group "$MLO_ROOT/pyproject.toml:dev"; }
 
-# Outside of the checkout, so that a run as root leaves nothing of root's in it.
-ensure_submit() {
+# Outside of the checkout, so that a run as root leaves nothing of root's in it. The stamp saves a second, and the network.
+install_checkout() {
+    local constraints=$MLO_ROOT/tests/constraints.txt stamp
     ensure_uv
     VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
     export VIRTUAL_ENV
-    "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
-    uv pip install -q --constraints "$MLO_ROOT/tests/constraints.txt" "$@" --editable "$MLO_ROOT"
     PATH=$VIRTUAL_ENV/bin:$PATH
+    "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
+    stamp=$VIRTUAL_ENV/installed-$1
+    if [ ! "$stamp" -nt "$MLO_ROOT/pyproject.toml" ] || [ ! "$stamp" -nt "$constraints" ]; then
+        uv pip install -q --constraints "$constraints" "${@:2}" --editable "$MLO_ROOT"
+        touch "$stamp"
+    fi
 }
 
 engine_answers() { "$DOCKER" version >/dev/null 2>&1; }
@@ -106,10 +113,10 @@ find_client() {
 }
 
 ensure_engine() {
-    local socket=/run/docker.sock clients
+    local clients
     find_client && engine_answers && return
     [ -z "${DOCKER_HOST-}" ] || die "no Docker Engine answers at DOCKER_HOST=$DOCKER_HOST: unset it to use one on this machine"
-    [ ! -S $socket ] || [ -w $socket ] || die "$socket is not open to $(id -un): run this with sudo, or join the group docker"
+    open_socket
     [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null || ensure_packages docker.io iptables
     if ! find_client; then
         # Debian bookworm has the client in docker.io; others have it, or its plugin, in packages of their own.
@@ -118,6 +125,18 @@ ensure_engine() {
         find_client || die "no docker client here can use BuildKit: install the plugin buildx, then run this again"
     fi
     engine_answers || start_engine "${1-}"
+}
+
+# The socket of an engine is open to root and to a group, docker, which a script can enter by sudo when it starts anew.
+open_socket() {
+    local socket=/run/docker.sock group
+    if [ ! -S $socket ] || [ -w $socket ]; then return; fi
+    group=$(stat -c %G $socket)
+    if ! command -v sudo >/dev/null || [[ " $(id -nG) " = *" $group "* ]]; then
+        die "$socket is not open to $(id -un): run this as root, or join the group $group"
+    fi
+    say "$socket is open to the group $group: going on as its member, by sudo"
+    exec sudo --preserve-env --group="$group" -- "${MLO_COMMAND[@]}"
 }
 
 start_engine() {
@@ -143,6 +162,7 @@ start_engine() {
     fi
     for ((tries = 0; tries < 300; tries++)); do
         ! engine_answers || return 0
+        open_socket
         sleep 0.2
     done
     die "the Docker Engine did not answer within 60 s; its last words: $(tail -n 3 "$ENGINE_LOG" 2>/dev/null)"

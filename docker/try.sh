@@ -72,7 +72,8 @@ mkdir -p "$directory"
 if [ "$(id -u)" = 0 ]; then
     user=jdoe uid=123456 group=mlo gid=83070  # a pod's user is never root
 else
-    user=$(account "$(id -un)" jdoe) uid=$(id -u) group=$(account "$(id -gn)" mlo) gid=$(id -g)
+    user=$(id -un) uid=$(id -u) group=$(id -gn "$user") gid=$(id -g "$user")  # by name: sudo may have lent us another group
+    user=$(account "$user" jdoe) group=$(account "$group" mlo)
 fi
 image=${MLO_IMAGE:-mlo:try}
 [ -n "${MLO_IMAGE-}" ] || build_image
