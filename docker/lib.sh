@@ -35,15 +35,19 @@ as_root() {
 }
 
 ensure_packages() {
-    local name missing=()
+    local name missing=() log
     for name; do
         [ "$(dpkg-query -Wf '${db:Status-Abbrev}' "$name" 2>/dev/null)" = 'ii ' ] || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian or Ubuntu: install them, then run this again"
     say "installing ${missing[*]}"
-    as_root apt-get update -qq >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >&2
+    log=$(mktemp)
+    (
+        as_root apt-get update -qq &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+    ) >"$log" 2>&1 || die "${missing[*]} cannot be installed: $(cat "$log")"
+    rm "$log"
 }
 
 ca_bundle() {

@@ -8,6 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 directory=$XDG_STATE_HOME/mlo/try
 name=mlo-try
 command=(uv run train.py)
+example=1
 
 usage() {
     cat <<END
@@ -36,6 +37,7 @@ while [ $# -gt 0 ]; do
             shift
             [ $# -gt 0 ] || die "-- is followed by no command; see --help"
             command=("$@")
+            example=
             break ;;
         *) die "unknown option $1; see --help. A command follows --: docker/try.sh -- $*" ;;
     esac
@@ -110,5 +112,8 @@ if [ -n "$interrupted" ]; then
     say "stopping $name, which has 30 s to write its checkpoint"
     "$DOCKER" stop "$name" >/dev/null 2>&1 || true
     "$DOCKER" logs --tail 3 "$name" || true
+elif [ $code = 0 ] && [ -n "$example" ]; then
+    say "the project and its checkpoint: $directory/$project"
+    say "run docker/try.sh again, and the training goes on from there"
 fi
 exit "$code"
