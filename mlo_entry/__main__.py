@@ -17,6 +17,7 @@ from .apply import apply_all
 from .become import drop_to
 from .errors import BootError, RefusedError, SettingsError, reason
 from .host import Identity
+from .record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +34,33 @@ A boot itself is started by /usr/local/bin/mlo-entry, the ENTRYPOINT of the imag
 """
 
 
+class Caller(Record):
+    """What the runtime started: its ids, and its soft limit on the size of files in bytes, -1 where it has none."""
+
+    identity: Identity
+    file_size: int
+
+    def exec(self, argv: list[str], environ: Mapping[str, str] | Mapping[bytes, bytes]) -> None:
+        """Become a program, found by the PATH of `environ`, with the limit that docker/entry.c has lifted for the boot.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        if self.file_size >= 0:
+            import resource
+
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_size, hard))
+        os.execvpe(argv[0], argv, environ)
+
+
 def start() -> NoReturn:
-    """Boot, as docker/entry.c asks. argv: the uid and gid of the start, the environment's descriptor, the command."""
+    """Boot, as docker/entry.c asks. argv: uid, gid and file-size limit of the start, the environment's fd, command."""
     gc.disable()  # a boot makes no cycles worth a collection, which would copy every page that a child shares
-    uid, gid, fd = (int(argument) for argument in sys.argv[1:4])
+    uid, gid, file_size, fd = (int(argument) for argument in sys.argv[1:5])
+    caller = Caller(Identity(uid, gid, tuple(os.getgroups())), file_size)
     try:
-        code = _boot(_environ(fd), Identity(uid, gid, tuple(os.getgroups())), sys.argv[4:] or handoff.SHELL)
+        code = _boot(_environ(fd), caller, sys.argv[5:] or handoff.SHELL)
     except BootError as error:
         report.error(str(error))
         code = error.exit_code
@@ -60,25 +82,32 @@ def main(argv: Sequence[str]) -> int:
     return SettingsError.exit_code
 
 
-def _boot(environ: dict[str, str], caller: Identity, command: list[str]) -> int:
+def _boot(environ: dict[str, str], caller: Caller, command: list[str]) -> int:
     """Boot, run the command, and return the exit code of the container."""
     began = time.perf_counter()
+    signals.reset()
     for number in signals.STOPS:  # PID 1 ignores what it does not handle
         signals.raw.signal(number, lambda number, _: os._exit(128 + number))
+    signals.unblock()
     os.umask(0o022)
     if os.getpid() != 1 and _is_held(LOCK):
         report.log("this container has booted already: running the command")
-        os.execvpe(command[0], command, environ)
-    if absent := settings.missing(environ):
+        try:
+            caller.exec(command, environ)
+        except OSError as error:
+            return report.not_started(error)
+    files, problems = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
+    if absent := settings.missing(settings.merged(environ, files)):
         names = ", ".join(absent)
-        report.warning(f"{names} not set: no account and no home are made, and the command runs as uid {caller.uid}")
+        report.warning(
+            f"{names} not set: no account and no home are made, and the command runs as uid {caller.identity.uid}"
+        )
         return supervise.run(lambda: _run_plain(caller, command, environ))
 
-    files, problems = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
     wanted = settings.from_environ(environ, files)
     _require_root()
     _held = _hold(LOCK)
-    machine = host.read(accounts.supplementary(caller.groups, caller.gid, wanted.gid))
+    machine = host.read(accounts.supplementary(caller.identity.groups, caller.identity.gid, wanted.gid))
     actors, more = boot.identities(wanted, machine)
     for problem in (problems := problems + more):
         report.warning(problem)
@@ -87,7 +116,7 @@ def _boot(environ: dict[str, str], caller: Identity, command: list[str]) -> int:
     milliseconds = (time.perf_counter() - began) * 1000
     told = report.to_json(
         {
-            "start": f"{caller.uid}:{caller.gid}",
+            "start": f"{caller.identity.uid}:{caller.identity.gid}",
             "user": f"{wanted.user} ({wanted.uid}:{wanted.gid})",
             "ms": round(milliseconds, 3),
             "steps": result.steps,
@@ -99,7 +128,7 @@ def _boot(environ: dict[str, str], caller: Identity, command: list[str]) -> int:
 
     passed = environment.job(wanted, machine).passed
     argv = handoff.argv(wanted.user, wanted.working_dir, command, passed)
-    return supervise.run(lambda: os.execve(argv[0], argv, handoff.environ(passed)))
+    return supervise.run(lambda: caller.exec(argv, handoff.environ(passed)), handoff.is_starting)
 
 
 def _environ(fd: int) -> dict[str, str]:
@@ -159,19 +188,19 @@ def _require_root() -> None:
     raise RefusedError(f"the container starts as uid {os.getuid()} and cannot make its account: {why}")
 
 
-def _run_plain(caller: Identity, command: list[str], environ: Mapping[str, str]) -> None:
-    if os.geteuid() != caller.uid:
-        drop_to(caller)
-    os.execvpe(command[0], command, environ)
+def _run_plain(caller: Caller, command: list[str], environ: Mapping[str, str]) -> None:
+    if os.geteuid() != caller.identity.uid:
+        drop_to(caller.identity)
+    caller.exec(command, environ)
 
 
 def _print_plan(environ: dict[str, str]) -> int:
     import json
 
-    if absent := settings.missing(environ):
+    files, _ = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
+    if absent := settings.missing(settings.merged(environ, files)):
         report.warning(f"{', '.join(absent)} not set: a boot would only run the command")
         return 0
-    files, _ = host.read_secrets(environ.get("MLO_SECRETS_DIR") or settings.SECRETS_DIR)
     try:
         wanted = settings.from_environ(environ, files)
     except BootError as error:

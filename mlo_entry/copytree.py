@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-T = TypeVar("T")
+from concurrent.futures import Future, ThreadPoolExecutor
 
 THREADS = 32  # in flight at once; an NFS client has 64 slots or more
+CHUNK = 8  # files of a directory that one thread copies
 STALE_SECONDS = 3600.0  # a copy that grew this old belongs to a pod that was killed
 _MARK = "~mlo-"
 
@@ -23,36 +20,42 @@ def copy(source: str, path: str) -> bool:
     Raises:
         OSError: the copy failed; what it made is removed.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        _sweep(path, pool)
-        beside = f"{path}{_MARK}{os.urandom(8).hex()}"
-        try:
-            _copy_into(source, beside, pool)
-            os.rename(beside, path)
-        except OSError:
-            _remove(beside, pool)
-            if os.path.isdir(path):
-                return False
-            raise
+    _sweep(path)
+    beside = f"{path}{_MARK}{os.urandom(8).hex()}"
+    try:
+        os.mkdir(beside)
+        with ThreadPoolExecutor(THREADS) as pool:  # its end waits for every thread, also after an error
+            tasks: list[Future[None]] = []
+            tasks.append(pool.submit(_copy_directory, source, beside, pool, tasks))
+            for task in tasks:  # they grow meanwhile: a directory's task adds those below before it ends
+                task.result()
+        os.rename(beside, path)
+    except OSError:
+        _remove(beside)
+        if os.path.isdir(path):
+            return False
+        raise
     return True
 
 
-def _copy_into(source: str, beside: str, pool: ThreadPoolExecutor) -> None:
-    level = [(source, beside)]
-    while level:
-        _all(pool, os.mkdir, [target for _, target in level])
-        below: list[tuple[str, str]] = []
-        files: list[tuple[str, str]] = []
-        for directory, target in level:
-            for entry in os.scandir(directory):
-                is_directory = entry.is_dir(follow_symlinks=False)
-                (below if is_directory else files).append((entry.path, f"{target}/{entry.name}"))
-        _all(pool, _copy_file, files)
-        level = below
+def _copy_directory(source: str, target: str, pool: ThreadPoolExecutor, tasks: list[Future[None]]) -> None:
+    """Fill `target`. A directory takes one new entry at a time: those below are made here, in a row, and others fill them."""
+    entries = list(os.scandir(source))
+    files = [(entry.path, f"{target}/{entry.name}") for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    for start in range(0, len(files), CHUNK):
+        tasks.append(pool.submit(_copy_files, files[start : start + CHUNK]))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            os.mkdir(f"{target}/{entry.name}")
+            tasks.append(pool.submit(_copy_directory, entry.path, f"{target}/{entry.name}", pool, tasks))
 
 
-def _copy_file(pair: tuple[str, str]) -> None:
-    source, target = pair
+def _copy_files(pairs: list[tuple[str, str]]) -> None:
+    for source, target in pairs:
+        _copy_file(source, target)
+
+
+def _copy_file(source: str, target: str) -> None:
     if os.path.islink(source):
         os.symlink(os.readlink(source), target)
         return
@@ -67,23 +70,37 @@ def _copy_file(pair: tuple[str, str]) -> None:
         os.close(fd)
 
 
-def _remove(top: str, pool: ThreadPoolExecutor) -> None:
-    directories = []
-    for directory, _, names in os.walk(top, topdown=False):
-        _all(pool, os.unlink, [f"{directory}/{name}" for name in names])
-        directories.append(directory)
-    for directory in directories:
-        os.rmdir(directory)
-
-
-def _sweep(path: str, pool: ThreadPoolExecutor) -> None:
+def _sweep(path: str) -> None:
     """Remove the unfinished copies of pods that were killed."""
     parent, name = os.path.split(path)
     for other in os.listdir(parent):
-        if other.startswith(name + _MARK) and time.time() - os.lstat(f"{parent}/{other}").st_mtime > STALE_SECONDS:
-            _remove(f"{parent}/{other}", pool)
+        if other.startswith(name + _MARK) and time.time() - _modified(f"{parent}/{other}") > STALE_SECONDS:
+            _remove(f"{parent}/{other}")
 
 
-def _all(pool: ThreadPoolExecutor, work: Callable[[T], None], arguments: list[T]) -> None:
-    for _ in pool.map(work, arguments):
+def _modified(path: str) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return time.time()  # another pod has just finished it
+
+
+def _remove(top: str) -> None:
+    """Remove a tree as far as that is possible: the error that led here is the one to tell."""
+    directories = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for directory, _, names in os.walk(top, topdown=False):
+            list(pool.map(_unlink, [f"{directory}/{name}" for name in names]))
+            directories.append(directory)
+    for directory in directories:
+        try:
+            os.rmdir(directory)
+        except OSError:
+            pass
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
         pass

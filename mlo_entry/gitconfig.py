@@ -40,7 +40,7 @@ def _set(path: str, key: str, value: str) -> tuple[int, str]:
     end = time.monotonic() + LOCK_SECONDS
     while True:
         code, text = process.printed([GIT, "config", "--file", path, key, value], ENVIRON)
-        if not code or not os.path.lexists(f"{path}.lock"):
+        if not code or not text.endswith("File exists"):  # "could not lock config file": another pod has it
             return code, text
         if time.monotonic() > end:
             return code, f"{text}. Remove {path}.lock if no git runs"

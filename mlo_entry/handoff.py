@@ -12,21 +12,45 @@ if TYPE_CHECKING:
 
 SUDO = "/usr/bin/sudo"
 SECURE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENTER = 'cd "$1" || exit; shift; exec "$@"'
+ENTER = 'cd "$1" || exit; shift; exec -- "$@"'  # `--`: a command that starts with a dash is no option of exec
 SHELL = ["/bin/zsh", "-l"]  # where no command is given
 
 
 def argv(user: str, working_dir: str, command: Sequence[str], passed: Mapping[str, str]) -> list[str]:
     """The command line that becomes `command` as `user` in `working_dir`.
 
-    `passed` are the variables that sudo hands on; the rest of the job's come by the script that bash reads.
+    `passed` are the variables that sudo hands on; the rest of the job's come by the script that bash reads. Exported
+    functions are given back behind that bash, in which one named `cd` or `exec` would run instead of what is meant.
     """
-    names = ",".join(["BASH_ENV", *passed])
-    inner = ["/bin/bash", "-c", ENTER, "bash", working_dir, *command]
+    names = ",".join(["BASH_ENV", *(name for name in passed if not is_function(name))])
+    functions = [f"{name}={value}" for name, value in passed.items() if is_function(name)]
+    inner = [
+        "/bin/bash",
+        "-c",
+        ENTER,
+        "bash",
+        working_dir,
+        *(["/usr/bin/env", *functions] if functions else []),
+        *command,
+    ]
     return [SUDO, "-n", "-H", f"--preserve-env={names}", "-u", user, "--", *inner]
 
 
 def environ(passed: Mapping[str, str]) -> dict[bytes, bytes]:
     """The whole environment of sudo, which is root: nothing of the pod's that a program could heed."""
     variables = {"PATH": SECURE_PATH, "BASH_ENV": JOB_SH, **passed}
-    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items() if not is_function(name)}
+
+
+def is_starting(pid: int) -> bool:
+    """Whether the process is sudo, or the bash behind it, which still have the environment of the hand-off."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"BASH_ENV={JOB_SH}".encode() in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def is_function(name: str) -> bool:
+    """Whether a variable is a function of bash, as `export -f` writes it."""
+    return name.startswith("BASH_FUNC_")

@@ -31,6 +31,13 @@ def error(message: str) -> None:
     log(f"ERROR: {message}")
 
 
+def not_started(problem: BaseException) -> int:
+    """Tell why the command could not be started. Returns the exit code for it, as shells have them."""
+    what = f"{problem.filename}: {problem.strerror}" if isinstance(problem, OSError) else repr(problem)
+    error(f"the command cannot be started: {what}")
+    return 127 if isinstance(problem, FileNotFoundError) else 126
+
+
 def ended(code: int, oom_kills: int, memory_limit: int | None) -> None:
     """Tell how the job ended: `code` as os.waitstatus_to_exitcode gives it, `memory_limit` in bytes."""
     text = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -60,16 +60,18 @@ def missing(environ: Mapping[str, str]) -> list[str]:
     return [name for name in REQUIRED if not environ.get(name)]
 
 
+def merged(given: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    """The pod's environment with the secrets that came as files; what it sets itself wins, unless that is empty."""
+    return {**given, **{name: value for name, value in files.items() if not given.get(name)}}
+
+
 def from_environ(given: Mapping[str, str], files: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of a boot from the pod's environment and the secrets that came as files.
-
-    A variable that the pod sets itself wins over a file of that name, unless it is empty.
 
     Raises:
         SettingsError: naming every variable whose value is missing or cannot be.
     """
-    secrets = {name: value for name, value in (files or {}).items() if not given.get(name)}
-    environ = {**given, **secrets}
+    environ = merged(given, files or {})
     problems = [f"{name} is missing or empty" for name in missing(environ)]
 
     def read(name: str, rule: Callable[[str], str | None], default: str = "") -> str:
@@ -107,7 +109,7 @@ def from_environ(given: Mapping[str, str], files: Mapping[str, str] | None = Non
         ssh_public_key=environ.get("SSH_PUBLIC_KEY", ""),
         ssh_known_hosts=environ.get("SSH_KNOWN_HOSTS", ""),
         environ=environ,
-        secrets=tuple(secrets),
+        secrets=tuple(name for name in files or {} if not given.get(name)),
     )
     if problems:
         raise SettingsError("the pod's environment cannot be used, and nothing was changed: " + "; ".join(problems))

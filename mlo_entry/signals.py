@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 else:
     import _signal as raw
 
-__all__ = ["EVERY", "STOPS", "SYNCHRONOUS", "raw", "reset"]
+__all__ = ["EVERY", "STOPS", "SYNCHRONOUS", "raw", "reset", "unblock"]
 
 SYNCHRONOUS = {raw.SIGSEGV, raw.SIGBUS, raw.SIGFPE, raw.SIGILL, raw.SIGTRAP, raw.SIGABRT, raw.SIGSYS}
 STOPS = (raw.SIGTERM, raw.SIGINT, raw.SIGHUP, raw.SIGQUIT)
@@ -16,7 +16,11 @@ EVERY = set(range(1, raw.NSIG)) - {raw.SIGKILL, raw.SIGSTOP, 32, 33}  # 32 and 3
 
 
 def reset() -> None:
-    """Default dispositions and an empty mask, whatever was inherited or python set (it ignores SIGPIPE)."""
+    """Default dispositions, whatever was inherited or python set (it ignores SIGPIPE)."""
     for number in EVERY:
         raw.signal(number, raw.SIG_DFL)
+
+
+def unblock() -> None:
+    """Let every signal through that docker/entry.c or the supervisor held."""
     raw.pthread_sigmask(raw.SIG_SETMASK, set())

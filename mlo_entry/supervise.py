@@ -20,8 +20,11 @@ PASSED_ON = signals.EVERY - signals.SYNCHRONOUS - {raw.SIGCHLD, raw.SIGTTIN, raw
 POLL_SECONDS = 0.2  # a process of the group may have another parent than us, whose end no signal tells
 
 
-def run(launch: Callable[[], None]) -> int:
+def run(launch: Callable[[], None], is_starting: Callable[[int], bool] = lambda _: False) -> int:
     """Run the job that `launch` execs, in a process group of its own, and supervise it to its end.
+
+    `is_starting` tells of its process id whether that is still on the way to the user's command: a stop then ends it,
+    whatever the program on the way makes of the signal (sudo drops one that comes before it listens).
 
     Returns the exit code of its first process, or 128+n when signal n ended that.
     """
@@ -31,7 +34,7 @@ def run(launch: Callable[[], None]) -> int:
     if not job:
         _start(launch)
     _lead(job)
-    status = _wait(job)
+    status = _wait(job, is_starting)
     code = os.waitstatus_to_exitcode(status)
     report.ended(code, cgroup.oom_kills() - oom_kills, cgroup.memory_limit())
     return 128 - code if code < 0 else code
@@ -49,13 +52,10 @@ def _start(launch: Callable[[], None]) -> None:
     try:
         _lead(0)
         signals.reset()
+        signals.unblock()
         launch()
-    except OSError as error:
-        report.error(f"the command cannot be started: {error.filename or ''}: {error.strerror}")
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
     except BaseException as error:  # the child must never return into its parent's code
-        report.error(f"the command cannot be started: {error!r}")
-    os._exit(71)
+        os._exit(report.not_started(error))
 
 
 def _lead(job: int) -> None:
@@ -67,19 +67,25 @@ def _lead(job: int) -> None:
         pass  # no terminal, or the job has begun already
 
 
-def _wait(job: int) -> int:
+def _wait(job: int, is_starting: Callable[[int], bool]) -> int:
     """Pass signals on until the job has ended, and, after a stop, its process group too. Returns its wait status."""
     status: int | None = None
-    stopping = False
-    while status is None or (stopping and _alive(job)):
-        info = raw.sigtimedwait(signals.EVERY, POLL_SECONDS) if status is not None else raw.sigwaitinfo(signals.EVERY)
-        if info is not None and info.si_signo in PASSED_ON:
-            stopping = stopping or info.si_signo in signals.STOPS
-            _signal_group(job, info.si_signo)
-        while (ended := _reap()) is not None:
+    stopped_by = 0
+    while True:
+        while (ended := _reap()) is not None:  # the boot's own children first
             if ended[0] == job:
                 status = ended[1]
-    return status
+        if status is not None and not (stopped_by and _alive(job)):
+            return status
+        info = raw.sigwaitinfo(signals.EVERY) if status is None else raw.sigtimedwait(signals.EVERY, POLL_SECONDS)
+        if info is None or info.si_signo not in PASSED_ON:
+            continue
+        _signal_group(job, info.si_signo)
+        if info.si_signo in signals.STOPS:
+            stopped_by = info.si_signo
+            if status is None and is_starting(job):
+                _signal_group(job, raw.SIGKILL)
+                return stopped_by
 
 
 def _reap() -> tuple[int, int] | None:

@@ -199,7 +199,7 @@ def test_the_entrypoint_again(live: Live) -> None:
         result = live.exec(ENTRY, "/bin/sh", "-c", "id -u; echo $A; exit 5", user=user, env={"A": "b"}).wait(5)
         assert result.text == f"{uid}\nb\n"
         assert "booted already" in result.err.decode()
-    live.exec(ENTRY, "/nowhere", user=USER).wait(127)
+    live.exec(ENTRY, "/nowhere", user=USER).wait(127, expect=["ERROR.*/nowhere"])
 
 
 def test_the_entrypoint_again_without_a_command(live: Live) -> None:

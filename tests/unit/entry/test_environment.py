@@ -140,9 +140,16 @@ def test_a_session_gets_the_jobs_environment_once(
     assert (inner["ZDOTDIR"], inner["PATH"]) == ("/changed", ENVIRON["PATH"])
 
 
+def test_exported_functions_wait_behind_the_hand_offs_bash() -> None:
+    passed = {"a.b": "1", "BASH_FUNC_cd%%": "() { :; }"}
+    argv = handoff.argv("jdoe", "/w", ["cmd"], passed)
+    assert argv[-4:] == ["/w", "/usr/bin/env", "BASH_FUNC_cd%%=() { :; }", "cmd"]
+    assert set(handoff.environ(passed)) == {b"PATH", b"BASH_ENV", b"a.b"}
+
+
 def test_the_hand_off() -> None:
     argv = handoff.argv("jdoe", "/w d", ["python", "-c", "a\nb", ""], {"a.b": "1", "c-d": "2"})
     assert argv == [
         *("/usr/bin/sudo", "-n", "-H", "--preserve-env=BASH_ENV,a.b,c-d", "-u", "jdoe", "--"),
-        *("/bin/bash", "-c", 'cd "$1" || exit; shift; exec "$@"', "bash", "/w d", "python", "-c", "a\nb", ""),
+        *("/bin/bash", "-c", 'cd "$1" || exit; shift; exec -- "$@"', "bash", "/w d", "python", "-c", "a\nb", ""),
     ]
