@@ -57,8 +57,7 @@ choose_base() {
 
 build_image() {
     local log=$directory/build.log
-    "$DOCKER" image inspect mlo:try >/dev/null 2>&1 ||
-        say "building the image mlo:try, which takes some minutes the first time; its log: $log"
+    say "building the image mlo:try, which takes minutes the first time and then a second; its log: $log"
     "$MLO_ROOT/docker/build.sh" --tag mlo:try --base "$(choose_base 2>"$log")" --build-arg OHMYZSH=none >>"$log" 2>&1 ||
         die "the image cannot be built. The end of $log:"$'\n'"$(tail -n 20 "$log")"
 }
