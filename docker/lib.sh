@@ -7,7 +7,8 @@
 #   ensure_venv                puts a virtual environment on PATH that has this checkout, editable, and its development tools
 #   ensure_submit              the same without these tools
 #   ensure_engine [PID]        a Docker Engine that answers, and DOCKER, a client that can use BuildKit; installs and starts what is
-#                              missing. An engine that it starts stays, or, given a PID, ends with that process, even a killed one
+#                              missing. An engine that it starts stays, or, given a PID, ends with that process, even a killed one.
+#                              Call it first: a user whom the engine does not let in starts the script anew, by sudo, in its group
 #   stop_engine                ends the engine that ensure_engine started, and waits until it is gone
 #   ca_bundle                  prints where this machine has its CA certificates; nothing if it has none
 
