@@ -102,16 +102,26 @@ def _boot(environ: dict[str, str], caller: Caller, command: list[str]) -> int:
         report.warning(
             f"{names} not set: no account and no home are made, and the command runs as uid {caller.identity.uid}"
         )
-        return supervise.run(lambda: _run_plain(caller, command, environ))
+        return supervise.run(supervise.start(lambda: _run_plain(caller, command, environ)))
 
     wanted = settings.from_environ(environ, files)
     _require_root()
     _held = _hold(LOCK)
     machine = host.read(accounts.supplementary(caller.identity.groups, caller.identity.gid, wanted.gid))
     actors, more = boot.identities(wanted, machine)
-    for problem in (problems := problems + more):
-        report.warning(problem)
-    result = boot.carry_out(boot.plan(wanted, machine), actors, report.warning)
+    progress = boot.Progress(actors, report.warning)
+    for problem in problems + more:
+        progress.warning(problem)
+    planned = boot.plan(wanted, machine)
+    # sudo and bash start while the boot goes on: they need the account, and bash then waits to be let go. A hook may
+    # change the account, so where there are hooks sudo starts behind them.
+    first = len(planned) if machine.hooks else sum(each.step == "account" for each in planned)
+    progress.carry_out(planned[:first])
+    job_environment = environment.job(wanted, machine)
+    passed = job_environment.passed
+    argv = handoff.argv(wanted.user, wanted.working_dir, command, passed)
+    job = supervise.start(lambda: caller.exec(argv, handoff.environ(passed)))
+    progress.carry_out(planned[first:])
 
     milliseconds = (time.perf_counter() - began) * 1000
     told = report.to_json(
@@ -119,16 +129,14 @@ def _boot(environ: dict[str, str], caller: Caller, command: list[str]) -> int:
             "start": f"{caller.identity.uid}:{caller.identity.gid}",
             "user": f"{wanted.user} ({wanted.uid}:{wanted.gid})",
             "ms": round(milliseconds, 3),
-            "steps": result.steps,
-            "warnings": [*problems, *result.warnings],
+            "steps": progress.steps(),
+            "warnings": [*progress.warnings],
         }
     )
     apply_all([WriteFile(ROOT, report.BOOT_JSON, told.encode(), 0o644)], {})
     report.log(f"{wanted.user} ({wanted.uid}:{wanted.gid}) in {wanted.working_dir}, ready in {milliseconds:.0f} ms")
-
-    passed = environment.job(wanted, machine).passed
-    argv = handoff.argv(wanted.user, wanted.working_dir, command, passed)
-    return supervise.run(lambda: caller.exec(argv, handoff.environ(passed)), handoff.is_starting)
+    handoff.let_go(environment.job_script(job_environment.script))
+    return supervise.run(job, handoff.is_starting)
 
 
 def _environ(fd: int) -> dict[str, str]:

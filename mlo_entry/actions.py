@@ -96,6 +96,14 @@ class WriteFile(Action):
     verb = "written"
 
 
+class MakePipe(Action):
+    """A named pipe exists, which `uid` alone may read. No job starts without (71)."""
+
+    path: str
+    uid: int
+    gid: int
+
+
 class CopyTree(Action):
     """A directory is a copy of `source`, if that exists. A directory that is there already stays as it is."""
 

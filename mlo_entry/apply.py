@@ -225,6 +225,20 @@ def _write_file(action: actions.WriteFile, _: Mapping[str, str]) -> bool:
     return True
 
 
+def _make_pipe(action: actions.MakePipe, _: Mapping[str, str]) -> bool:
+    try:
+        if os.path.lexists(action.path):
+            status = os.lstat(action.path)
+            if stat.S_ISFIFO(status.st_mode) and (status.st_uid, status.st_gid) == (action.uid, action.gid):
+                return False
+            os.unlink(action.path)
+        os.mkfifo(action.path, 0o400)
+        os.chown(action.path, action.uid, action.gid)
+    except OSError as error:
+        raise RefusedError(f"{action.path} cannot be made, and no job starts without: {reason(error)}") from error
+    return True
+
+
 def _create(path: str, content: bytes, mode: int) -> bool:
     """A new file, whole at once; False when somebody else was faster. NFS has link, and no RENAME_NOREPLACE."""
     temporary = _write_beside(path, content, mode)
@@ -248,13 +262,14 @@ def _replace(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1)
 
 def _write_beside(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> str:
     temporary = f"{path}~mlo-{os.urandom(8).hex()}"  # sudo reads no name with a tilde in sudoers.d
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(fd, "wb") as file:
-            file.write(content)
             if (uid, gid) != (-1, -1):
                 os.fchown(fd, uid, gid)
-            os.fchmod(fd, mode)
+            if stat.S_IMODE(os.fstat(fd).st_mode) != mode:  # by the umask
+                os.fchmod(fd, mode)
+            file.write(content)
     except OSError:
         os.unlink(temporary)
         raise
@@ -285,7 +300,8 @@ def _touch_file(action: actions.TouchFile, _: Mapping[str, str]) -> bool:
     try:
         status = os.lstat(action.path)
     except FileNotFoundError:
-        return _create(action.path, b"", action.mode)
+        os.close(os.open(action.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, action.mode))
+        return True
     if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != action.mode:
         os.chmod(action.path, action.mode)
         return True
@@ -340,6 +356,7 @@ _APPLY: Mapping[type[actions.Action], Callable[[Any, Mapping[str, str]], str | b
     actions.UseDir: _use_dir,
     actions.MakeDir: _make_dir,
     actions.WriteFile: _write_file,
+    actions.MakePipe: _make_pipe,
     actions.CopyTree: _copy_tree,
     actions.TouchFile: _touch_file,
     actions.Symlink: _symlink,

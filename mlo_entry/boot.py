@@ -38,26 +38,6 @@ class Failed(BootError):
         self.exit_code = exit_code
 
 
-class Step:
-    """What a step of the boot did so far."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.milliseconds = 0.0
-        self.changed: list[str] = []
-
-    def as_json(self) -> Json:
-        """For the report."""
-        return {"step": self.name, "ms": round(self.milliseconds, 3), "changed": [*self.changed]}
-
-
-class Result(Record):
-    """What a boot did, step by step, and every warning."""
-
-    steps: list[Json]
-    warnings: list[str]
-
-
 def plan(settings: Settings, host: Host) -> list[Planned]:
     """All that the boot will do, in order."""
     return [Planned(name, action) for name, step in STEPS for action in step(settings, host)]
@@ -81,35 +61,59 @@ def identities(settings: Settings, host: Host) -> tuple[dict[str, Identity], lis
     return {USER: user, SEED: Identity(found[0], settings.gid, found[1])}, []
 
 
-def carry_out(planned: list[Planned], actors: dict[str, Identity], warn: Callable[[str], None]) -> Result:
-    """Make everything true, in order. Each warning is told to `warn` at once.
+class Progress:
+    """What a boot did so far: milliseconds and changes step by step, and the warnings; `warn` is told each at once."""
 
-    Raises:
-        BootError: the boot cannot go on.
-    """
-    steps: dict[str, Step] = {}
-    warnings: list[str] = []
-    asked: dict[str, str] = {}
-    waiting = list(planned)
-    while waiting:
-        batch = _leading(waiting)
-        outcomes = _act([each.action for each in batch], actors, asked)
-        del waiting[: len(outcomes)]
-        for each, (changed, milliseconds, problem, code) in zip(batch, outcomes, strict=False):
-            step = steps.setdefault(each.step, Step(each.step))
-            step.milliseconds += milliseconds
-            if changed:
-                step.changed.append(f"{type(each.action).__name__} {getattr(each.action, 'path', '')}".rstrip())
-            if code == AskSeed.exit_code and isinstance(each.action, UseDir):
-                waiting[:0] = [Planned(each.step, each.action.asked_of_seed()), each]
-            elif code:
-                raise Failed(problem, code)
-            elif type(each.action) is ShareDir:
-                asked[each.action.path] = problem
-            elif problem:
-                warnings.append(problem)
-                warn(problem)
-    return Result([step.as_json() for step in steps.values()], warnings)
+    def __init__(self, actors: dict[str, Identity], warn: Callable[[str], None]) -> None:
+        self.milliseconds: dict[str, float] = {}
+        self.changed: dict[str, list[Json]] = {}
+        self.warnings: list[str] = []
+        self._actors = actors
+        self._warn = warn
+        self._asked: dict[str, str] = {}
+
+    def carry_out(self, planned: list[Planned]) -> None:
+        """Make everything true, in order.
+
+        Raises:
+            BootError: the boot cannot go on.
+        """
+        waiting = list(planned)
+        while waiting:
+            batch = _leading(waiting)
+            outcomes = self._act([each.action for each in batch])
+            del waiting[: len(outcomes)]
+            for each, (changed, milliseconds, problem, code) in zip(batch, outcomes, strict=False):
+                self.milliseconds[each.step] = self.milliseconds.get(each.step, 0.0) + milliseconds
+                changes = self.changed.setdefault(each.step, [])
+                if changed:
+                    changes.append(f"{type(each.action).__name__} {getattr(each.action, 'path', '')}".rstrip())
+                if code == AskSeed.exit_code and isinstance(each.action, UseDir):
+                    waiting[:0] = [Planned(each.step, each.action.asked_of_seed()), each]
+                elif code:
+                    raise Failed(problem, code)
+                elif type(each.action) is ShareDir:
+                    self._asked[each.action.path] = problem
+                elif problem:
+                    self.warning(problem)
+
+    def warning(self, problem: str) -> None:
+        """Something that the job goes on without."""
+        self.warnings.append(problem)
+        self._warn(problem)
+
+    def steps(self) -> list[Json]:
+        """For the report."""
+        return [
+            {"step": step, "ms": round(milliseconds, 3), "changed": self.changed[step]}
+            for step, milliseconds in self.milliseconds.items()
+        ]
+
+    def _act(self, actions: list[Action]) -> list[Outcome]:
+        actor = actions[0].actor
+        if actor == ROOT:
+            return apply_all(actions, self._asked)
+        return run_as(self._actors[actor], lambda: apply_all(actions, self._asked))
 
 
 def _leading(planned: list[Planned]) -> list[Planned]:
@@ -117,10 +121,3 @@ def _leading(planned: list[Planned]) -> list[Planned]:
     actor = planned[0].action.actor
     end = next((i for i, each in enumerate(planned) if each.action.actor != actor), len(planned))
     return planned[:end]
-
-
-def _act(actions: list[Action], actors: dict[str, Identity], asked: dict[str, str]) -> list[Outcome]:
-    actor = actions[0].actor
-    if actor == ROOT:
-        return apply_all(actions, asked)
-    return run_as(actors[actor], lambda: apply_all(actions, asked))

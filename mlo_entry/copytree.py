@@ -6,7 +6,7 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-THREADS = 32  # in flight at once; an NFS client has 64 slots or more
+THREADS = 16  # in flight at once; an NFS client has 64 slots or more
 CHUNK = 8  # files of a directory that one thread copies
 STALE_SECONDS = 3600.0  # a copy that grew this old belongs to a pod that was killed
 _MARK = "~mlo-"
@@ -39,27 +39,27 @@ def copy(source: str, path: str) -> bool:
 
 
 def _copy_directory(source: str, target: str, pool: ThreadPoolExecutor, tasks: list[Future[None]]) -> None:
-    """Fill `target`. A directory takes one new entry at a time: those below are made here, in a row, and others fill them."""
+    """Fill `target`. A directory takes one entry at a time: those below are made here, in a row, others fill them."""
     entries = list(os.scandir(source))
-    files = [(entry.path, f"{target}/{entry.name}") for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    files = [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]
     for start in range(0, len(files), CHUNK):
-        tasks.append(pool.submit(_copy_files, files[start : start + CHUNK]))
+        tasks.append(pool.submit(_copy_files, files[start : start + CHUNK], target))
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             os.mkdir(f"{target}/{entry.name}")
             tasks.append(pool.submit(_copy_directory, entry.path, f"{target}/{entry.name}", pool, tasks))
 
 
-def _copy_files(pairs: list[tuple[str, str]]) -> None:
-    for source, target in pairs:
-        _copy_file(source, target)
+def _copy_files(entries: list[os.DirEntry[str]], target: str) -> None:
+    for entry in entries:
+        _copy_file(entry, f"{target}/{entry.name}")
 
 
-def _copy_file(source: str, target: str) -> None:
-    if os.path.islink(source):
-        os.symlink(os.readlink(source), target)
+def _copy_file(source: os.DirEntry[str], target: str) -> None:
+    if source.is_symlink():
+        os.symlink(os.readlink(source.path), target)
         return
-    with open(source, "rb") as file:
+    with open(source.path, "rb") as file:
         content, mode = file.read(), os.fstat(file.fileno()).st_mode
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o777 if mode & 0o100 else 0o666)
     try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .settings import Settings
 
+JOB_SH = "/run/mlo/job.sh"  # a pipe: what is written to it stays nowhere
 SSH = ("SSH_PRIVATE_KEY_B64", "SSH_PUBLIC_KEY", "SSH_KNOWN_HOSTS")
 OURS = (*SSH, "MLO_SECRETS_DIR")  # end with the boot
 BY_SUDO = ("HOME", "USER", "LOGNAME", "SHELL")

@@ -26,10 +26,12 @@ def set_identity(path: str, content: bytes, name: str, email: str) -> str | bool
     for key, value in wanted.items():
         if not value or key in present:
             continue
-        code, text = process.printed([GIT, "config", "--file", path, "--includes", "--get", key], ENVIRON)
-        if code == 1 or (code and not content):
+        code, text = 1, ""  # as git tells of a key that is not there
+        if content:
+            code, text = process.printed([GIT, "config", "--file", path, "--includes", "--get", key], ENVIRON)
+        if code == 1:
             code, text = _set(path, key, value)
-            changed = changed or not code
+            changed = not code
         if code:
             return f"{path}: git cannot set {key}: {text or f'exit code {code}'}"
     return changed

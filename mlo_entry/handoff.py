@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .steps.session import JOB_SH
+from .environment import JOB_SH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SHELL = ["/bin/zsh", "-l"]  # where no command is given
 
 
 def argv(user: str, working_dir: str, command: Sequence[str], passed: Mapping[str, str]) -> list[str]:
-    """The command line that becomes `command` as `user` in `working_dir`.
+    """The command line that becomes `command` as `user` in `working_dir`, once `let_go` gives it the environment.
 
     `passed` are the variables that sudo hands on; the rest of the job's come by the script that bash reads. Exported
     functions are given back behind that bash, in which one named `cd` or `exec` would run instead of what is meant.
@@ -40,6 +40,19 @@ def environ(passed: Mapping[str, str]) -> dict[bytes, bytes]:
     """The whole environment of sudo, which is root: nothing of the pod's that a program could heed."""
     variables = {"PATH": SECURE_PATH, "BASH_ENV": JOB_SH, **passed}
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items() if not is_function(name)}
+
+
+def let_go(script: bytes) -> None:
+    """Give the hand-off's bash the job's environment, which it waits for: from here on the command runs.
+
+    A child writes, since the pipe holds less than an environment may, and bash may never come to read it.
+    """
+    if not os.fork():
+        try:
+            with open(JOB_SH, "wb") as pipe:
+                pipe.write(script)
+        finally:
+            os._exit(0)
 
 
 def is_starting(pid: int) -> bool:

@@ -20,20 +20,27 @@ PASSED_ON = signals.EVERY - signals.SYNCHRONOUS - {raw.SIGCHLD, raw.SIGTTIN, raw
 POLL_SECONDS = 0.2  # a process of the group may have another parent than us, whose end no signal tells
 
 
-def run(launch: Callable[[], None], is_starting: Callable[[int], bool] = lambda _: False) -> int:
-    """Run the job that `launch` execs, in a process group of its own, and supervise it to its end.
+def start(launch: Callable[[], None]) -> int:
+    """Start the job that `launch` execs, in a process group of its own. Returns its process id."""
+    raw.pthread_sigmask(raw.SIG_BLOCK, signals.EVERY)
+    job = os.fork()
+    if not job:
+        _start(launch)
+    _lead(job)
+    signals.unblock()
+    return job
+
+
+def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
+    """Supervise a job to its end.
 
     `is_starting` tells of its process id whether that is still on the way to the user's command: a stop then ends it,
     whatever the program on the way makes of the signal (sudo drops one that comes before it listens).
 
     Returns the exit code of its first process, or 128+n when signal n ended that.
     """
-    oom_kills = cgroup.oom_kills()
     raw.pthread_sigmask(raw.SIG_BLOCK, signals.EVERY)
-    job = os.fork()
-    if not job:
-        _start(launch)
-    _lead(job)
+    oom_kills = cgroup.oom_kills()
     status = _wait(job, is_starting)
     code = os.waitstatus_to_exitcode(status)
     report.ended(code, cgroup.oom_kills() - oom_kills, cgroup.memory_limit())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..actions import ROOT, EditAccounts, OwnDir, WriteFile
+from ..actions import ROOT, EditAccounts, MakePipe, OwnDir, WriteFile
+from ..environment import JOB_SH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,4 +34,5 @@ def plan(settings: Settings, host: Host) -> Iterator[Action]:
     )
     sudoers = SUDOERS.format(uid=settings.uid).encode()
     yield WriteFile(ROOT, "/etc/sudoers.d/mlo", sudoers, 0o440, uid=0, gid=0, required=True)
+    yield MakePipe(ROOT, JOB_SH, settings.uid, settings.gid)
     yield OwnDir(ROOT, settings.home, settings.uid, settings.gid, 0o750)

@@ -1,4 +1,4 @@
-"""What the hand-off and later `exec` sessions read: the job's environment, for the user alone."""
+"""What later `exec` sessions read: the job's environment, for the user alone."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 ENV_SH = "/run/mlo/env.sh"
-JOB_SH = "/run/mlo/job.sh"
 
 
 def plan(settings: Settings, host: Host) -> Iterator[Action]:
-    """Two scripts, one for the shells of sessions and one for the hand-off."""
-    job = environment.job(settings, host)
-    scripts = (
-        (ENV_SH, environment.session_script(settings, host)),
-        (JOB_SH, environment.job_script(job.script)),
-    )
-    for path, content in scripts:
-        yield WriteFile(ROOT, path, content, 0o400, settings.uid, settings.gid, required=True)
-    if job.lost:
-        yield Warn(ROOT, f"no program can pass these variables on to the command: {', '.join(map(repr, job.lost))}")
+    """A script for their shells."""
+    content = environment.session_script(settings, host)
+    yield WriteFile(ROOT, ENV_SH, content, 0o400, settings.uid, settings.gid)
+    if lost := environment.job(settings, host).lost:
+        yield Warn(ROOT, f"no program can pass these variables on to the command: {', '.join(map(repr, lost))}")

@@ -82,6 +82,14 @@ def test_a_pipe_does_not_keep_the_boot_waiting(tmp_path: Path) -> None:
     assert "not a regular file" in run(actions.WriteFile(USER, str(tmp_path / "pipe"), b"", 0o600))[1]
 
 
+def test_make_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    path.write_text("in the way")
+    twice(actions.MakePipe(USER, str(path), *ME))
+    assert (path.is_fifo(), mode(path)) == (True, 0o400)
+    assert run(actions.MakePipe(USER, str(tmp_path / "no/pipe"), *ME))[2] == 71
+
+
 def test_touch_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     twice(actions.TouchFile(USER, str(path), 0o600))

@@ -20,10 +20,11 @@ def changed(record: host.Host, **values: object) -> host.Host:
 
 
 def test_the_account(wanted: settings.Settings, machine: host.Host) -> None:
-    edit, sudoers, own = account.plan(wanted, changed(machine, groups=(7000,)))
+    edit, sudoers, pipe, own = account.plan(wanted, changed(machine, groups=(7000,)))
     assert edit == actions.EditAccounts(ROOT, "jdoe", 123456, "mlo", 83070, (7000,))
     assert isinstance(sudoers, actions.WriteFile)
     assert sudoers.content.endswith(b"\n#123456 ALL=(ALL:ALL) NOPASSWD: ALL\n")
+    assert pipe == actions.MakePipe(ROOT, "/run/mlo/job.sh", 123456, 83070)
     assert own == actions.OwnDir(ROOT, "/home/jdoe", 123456, 83070, 0o750)
 
 
@@ -124,12 +125,10 @@ def test_a_mounted_ssh_directory_is_the_users(wanted: settings.Settings, machine
     assert list(ssh.plan(wanted, changed(machine, mounts=("/", "/home/jdoe/.ssh")))) == []
 
 
-def test_the_session_files_are_the_users_alone(wanted: settings.Settings, machine: host.Host) -> None:
-    files = [a for a in session.plan(wanted, machine) if isinstance(a, actions.WriteFile)]
-    assert [(a.path, a.mode, a.uid) for a in files] == [
-        ("/run/mlo/env.sh", 0o400, 123456),
-        ("/run/mlo/job.sh", 0o400, 123456),
-    ]
+def test_the_environment_of_sessions_is_the_users_alone(wanted: settings.Settings, machine: host.Host) -> None:
+    (file,) = session.plan(wanted, machine)
+    assert isinstance(file, actions.WriteFile)
+    assert (file.path, file.mode, file.uid) == ("/run/mlo/env.sh", 0o400, 123456)
 
 
 def test_a_variable_that_nothing_can_pass_is_told(environ: dict[str, str], machine: host.Host) -> None:
