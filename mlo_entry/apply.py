@@ -280,12 +280,12 @@ def _read(path: str) -> bytes | None:
     """A regular file's content; None when there is none. Anything else could keep the boot waiting."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            return file.read()
+    except FileNotFoundError:  # also of an open file, on scratch, where another pod has just replaced it
         return None
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return file.read()
 
 
 def _copy_tree(action: actions.CopyTree, _: Mapping[str, str]) -> bool:
@@ -335,7 +335,7 @@ def _remove(path: str) -> None:
 def _set_git_identity(action: actions.SetGitIdentity, _: Mapping[str, str]) -> str | bool:
     from . import gitconfig
 
-    return gitconfig.set_identity(action.path, _read(action.path) or b"", action.name, action.email)
+    return gitconfig.set_identity(action.path, lambda: _read(action.path) or b"", action.name, action.email)
 
 
 def _run_hook(action: actions.RunHook, _: Mapping[str, str]) -> str | bool:

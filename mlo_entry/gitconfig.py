@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 from . import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GIT = "/usr/bin/git"
 ENVIRON = {"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1"}
 LOCK_SECONDS = 3.0  # another pod holds git's lock for some milliseconds
 
 
-def set_identity(path: str, content: bytes, name: str, email: str) -> str | bool:
-    """Give the file at `path`, which holds `content`, a user.name and a user.email, where it has none.
+def set_identity(path: str, read: Callable[[], bytes], name: str, email: str) -> str | bool:
+    """Give the file at `path` a user.name and a user.email, where it has none. `read` gives what it holds now.
 
     Returns whether it changed, or what is wrong with the file.
 
     Raises:
-        OSError: git cannot be started.
+        OSError: the file cannot be read, or git cannot be started.
     """
-    wanted = {"user.name": name, "user.email": email}
-    present = identity_keys(content)
     changed = False
-    for key, value in wanted.items():
-        if not value or key in present:
-            continue
-        code, text = 1, ""  # as git tells of a key that is not there
-        if content:
-            code, text = process.printed([GIT, "config", "--file", path, "--includes", "--get", key], ENVIRON)
-        if code == 1:
-            code, text = _set(path, key, value)
-            changed = not code
-        if code:
-            return f"{path}: git cannot set {key}: {text or f'exit code {code}'}"
+    for key, value in (("user.name", name), ("user.email", email)):
+        if value:
+            done = _set_absent(path, read, key, value)
+            if isinstance(done, str):
+                return f"{path}: git cannot set {key}: {done}"
+            changed = changed or done
     return changed
 
 
-def _set(path: str, key: str, value: str) -> tuple[int, str]:
-    """Set a key; git holds a lock file meanwhile, so wait while another pod has it."""
+def _set_absent(path: str, read: Callable[[], bytes], key: str, value: str) -> str | bool:
+    """Set a key that the file does not have. git holds a lock file meanwhile, so look again when another pod had it."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
+        try:
+            content = read()
+        except OSError as error:
+            if error.errno == errno.ESTALE and time.monotonic() < end:
+                continue  # another pod has just replaced the file
+            raise
+        if key in identity_keys(content):
+            return False
+        if content:
+            code, text = process.printed([GIT, "config", "--file", path, "--includes", "--get", key], ENVIRON)
+            if code != 1:  # 1: there is none
+                return (text or f"exit code {code}") if code else False
         code, text = process.printed([GIT, "config", "--file", path, key, value], ENVIRON)
-        if not code or not text.endswith("File exists"):  # "could not lock config file": another pod has it
-            return code, text
+        if not code:
+            return True
+        if not text.endswith("File exists"):  # "could not lock config file": another pod has it
+            return text or f"exit code {code}"
         if time.monotonic() > end:
-            return code, f"{text}. Remove {path}.lock if no git runs"
+            return f"{text}. Remove {path}.lock if no git runs"
         time.sleep(0.05)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlo_entry import actions, apply
+from mlo_entry import actions, apply, gitconfig
 from mlo_entry.actions import USER
 
 ME = (os.getuid(), os.getgid())
@@ -294,6 +295,20 @@ def test_a_broken_gitconfig_is_told_and_kept(tmp_path: Path) -> None:
     assert (changed, code) == (False, 0)
     assert "git cannot set user.name" in problem
     assert path.read_text() == "[user\nname=x\n"
+
+
+def test_a_gitconfig_that_another_pod_replaces_is_read_again(tmp_path: Path) -> None:
+    answers: list[bytes | OSError] = [OSError(errno.ESTALE, "stale"), b"", b"[user]\nname = J\n"]
+
+    def read() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    (tmp_path / ".gitconfig.lock").touch()  # held while it is looked at for the second time
+    assert gitconfig.set_identity(str(tmp_path / ".gitconfig"), read, "J", "") is False
+    assert not answers
 
 
 def test_a_stale_git_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
