@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -331,6 +332,7 @@ def follow(job: Job, machine: Machine) -> int:
                 return 0
             if end.get("reason") == "DeadlineExceeded":
                 note(f"{name} was stopped: its time limit of {job.time} seconds is over.")
+                return 128 + signal.SIGTERM  # the pod, and what it ended with, may be gone by now
             return code or 1
         time.sleep(1)
 

@@ -90,7 +90,7 @@ def test_disrupted_job_goes_on(laptop: Laptop, lab: Lab, scratch: Callable[[str]
 
 def test_time_limit_stops_the_job(laptop: Laptop, lab: Lab, scratch: Callable[[str], str]) -> None:
     done = laptop.submit("run", "--name", laptop.name, "--time", "6s", "--follow", *TRAINING)
-    assert done.returncode != 0
+    assert done.returncode == 143
     assert "time limit" in done.stderr
     assert condition(lab, laptop.name, "Failed") == "DeadlineExceeded"
     assert scratch(f"{laptop.working_dir}/checkpoint") == "trained"
