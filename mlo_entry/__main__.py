@@ -140,10 +140,13 @@ def _boot(environ: dict[str, str], caller: Caller, command: list[str]) -> int:
 
 
 def _environ(fd: int) -> dict[str, str]:
-    """The pod's environment, which docker/entry.c kept from root's programs. Of two values the first counts."""
+    """The pod's environment, which docker/entry.c kept from root's programs. Of two values the first counts.
+
+    What has no name is dropped: execve takes it from a runtime, but not from python.
+    """
     os.lseek(fd, 0, os.SEEK_SET)
     with open(fd, "rb") as file:
-        pairs = [os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if b"=" in entry]
+        pairs = [os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if entry.find(b"=") > 0]
     return {name: value for name, _, value in reversed(pairs)}
 
 

@@ -62,7 +62,7 @@ def job(settings: Settings, host: Host) -> JobEnvironment:
         if name not in OURS and name not in BY_SUDO and not name.startswith("SUDO_")
     }
     script = {name: value for name, value in kept.items() if is_variable(name) and name not in READONLY}
-    passed = {name: value for name, value in kept.items() if not is_variable(name) and name and "," not in name}
+    passed = {name: value for name, value in kept.items() if not is_variable(name) and "," not in name}
     return JobEnvironment(script, passed, tuple(kept.keys() - script.keys() - passed.keys() - set(READONLY)))
 
 

@@ -157,3 +157,10 @@ def test_hostile_optional_values_harm_nothing(pod: Pod) -> None:
         result = pod.run("/usr/bin/id", "-u", env=env, expect=None)
         assert result.out == f"{UID}\n".encode()
         assert not any("forged" in line and "WARNING" not in line for line in result.log)
+
+
+@pytest.mark.parametrize("env", [{}, {"NB_USER": None}], ids=["account", "none"])
+def test_what_has_no_name_is_no_variable(pod: Pod, env: dict[str, str | bytes | None]) -> None:
+    """A runtime may hand over `=x` and a word without '='; the command runs without them."""
+    result = pod.run("/usr/bin/env", env=env, raw_env=[b"=x=y", b"noequals"], expect=["WARNING"] if env else [])
+    assert not [line for line in result.text.splitlines() if line.startswith(("=", "noequals"))]

@@ -123,7 +123,7 @@ def test_a_session_gets_the_jobs_environment_once(
         argv = [shell, "-c", f". {script}; umask; exec /usr/bin/env -0"]
         done = subprocess.run(argv, env=given_, capture_output=True, check=True)
         umask, _, rest = done.stdout.partition(b"\n")
-        pairs = (os.fsdecode(line).partition("=") for line in rest.split(b"\0"))
+        pairs = (os.fsdecode(line).partition("=") for line in rest.split(b"\0") if line)
         return {"umask": umask.decode(), **{name: value for name, _, value in pairs}}
 
     seen = source(
