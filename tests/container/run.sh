@@ -3,7 +3,7 @@
 # Arguments go to pytest.
 #
 #   tests/container/run.sh                          all
-#   tests/container/run.sh -k ssh -x                some
+#   tests/container/run.sh -k ssh -x                some, by options of pytest
 #   MLO_IMAGE=mlo:dev tests/container/run.sh        this image, without building it
 #   tests/container/run.sh --bench                  tests/bench/boot.py instead of pytest; --bench --help lists its options
 set -euo pipefail
