@@ -191,3 +191,13 @@ def test_a_working_directory_outside_scratch(pod: Pod) -> None:
     pod.path("/local").chmod(0o1777)
     assert pod.script("pwd; stat -c %A .", env={"WORKING_DIR": "/local"}).text == "/local\ndrwxrwxrwt\n"
     assert os.stat(pod.path("/local")).st_mode & 0o7777 == 0o1777
+
+
+def test_somebody_elses_home_stays_theirs(pod: Pod, scratch: Scratch) -> None:
+    """The seed user owns every home: neither a path nor a planted link makes it give one away."""
+    scratch.home()
+    other = scratch.make("homes/alice", SEED_UID, 9000, 0o2770)
+    (scratch.backing / "homes" / USER / "link").symlink_to("../alice")
+    for working_dir in ("/mloscratch/homes/alice", f"{HOME}/link"):
+        pod.run("/bin/true", env={"WORKING_DIR": working_dir}, code=73, expect=["ERROR.*WORKING_DIR"])
+        assert (other.stat().st_gid, other.stat().st_mode & 0o7777) == (9000, 0o2770), working_dir
