@@ -123,7 +123,7 @@ def _share(action: actions.ShareDir) -> bool:
     try:
         status = os.stat(action.path)
     except FileNotFoundError:
-        made = _make_dir(action, {})
+        made = _make(action.path, 0o770)
         status = os.stat(action.path)
     if _is_right(status, action.gid):
         return made
@@ -187,18 +187,21 @@ def _nearest(path: str) -> str:
             return f"{path} (owner {status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):o})"
 
 
-def _make_dir(action: actions.MakeDir | actions.ShareDir, _: Mapping[str, str]) -> bool:
+def _make_dir(action: actions.MakeDir, _: Mapping[str, str]) -> bool:
+    return _make(action.path, action.mode)
+
+
+def _make(path: str, mode: int) -> bool:
     try:
-        if stat.S_ISDIR(os.stat(action.path).st_mode):
+        if stat.S_ISDIR(os.stat(path).st_mode):
             return False
     except FileNotFoundError:
         pass
-    mode = action.mode if isinstance(action, actions.MakeDir) else 0o770
     try:
-        os.makedirs(os.path.dirname(action.path), 0o770, exist_ok=True)
-        os.mkdir(action.path, mode)
+        os.makedirs(os.path.dirname(path), 0o770, exist_ok=True)
+        os.mkdir(path, mode)
     except FileExistsError:
-        if not os.path.isdir(action.path):  # else another pod of the user was faster
+        if not os.path.isdir(path):  # else another pod of the user was faster
             raise
         return False
     return True

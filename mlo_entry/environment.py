@@ -15,18 +15,16 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 JOB_SH = "/run/mlo/job.sh"  # a pipe: what is written to it stays nowhere
-SSH = ("SSH_PRIVATE_KEY_B64", "SSH_PUBLIC_KEY", "SSH_KNOWN_HOSTS")
-OURS = (*SSH, "MLO_SECRETS_DIR")  # end with the boot
+OURS = ("SSH_PRIVATE_KEY_B64", "SSH_PUBLIC_KEY", "SSH_KNOWN_HOSTS", "MLO_SECRETS_DIR")  # end with the boot
 BY_SUDO = ("HOME", "USER", "LOGNAME", "SHELL")
 READONLY = ("BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID")  # in bash, which has its own
 
 
 class JobEnvironment(Record):
-    """A job's variables by the way that they reach it: `script` by bash, `passed` by sudo, `lost` by none."""
+    """A job's variables by the way that they reach it: `script` by bash, `passed` by sudo."""
 
     script: dict[str, str]
     passed: dict[str, str]
-    lost: tuple[str, ...]
 
 
 def session(settings: Settings, host: Host) -> dict[str, str]:
@@ -63,7 +61,12 @@ def job(settings: Settings, host: Host) -> JobEnvironment:
     }
     script = {name: value for name, value in kept.items() if is_variable(name) and name not in READONLY}
     passed = {name: value for name, value in kept.items() if not is_variable(name) and "," not in name}
-    return JobEnvironment(script, passed, tuple(kept.keys() - script.keys() - passed.keys() - set(READONLY)))
+    return JobEnvironment(script, passed)
+
+
+def lost(environ: Mapping[str, str]) -> list[str]:
+    """The variables that nothing can hand on: no shell knows such a name, and sudo's list has commas between."""
+    return [name for name in environ if "," in name]
 
 
 def job_script(variables: Mapping[str, str]) -> bytes:

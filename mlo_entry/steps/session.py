@@ -20,5 +20,5 @@ def plan(settings: Settings, host: Host) -> Iterator[Action]:
     """A script for their shells."""
     content = environment.session_script(settings, host)
     yield WriteFile(ROOT, ENV_SH, content, 0o400, settings.uid, settings.gid)
-    if lost := environment.job(settings, host).lost:
+    if lost := environment.lost(settings.environ):
         yield Warn(ROOT, f"no program can pass these variables on to the command: {', '.join(map(repr, lost))}")
