@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 
 import click
 
+from mlo_submit import terminal
 from mlo_submit.commands import common
 from mlo_submit.errors import MloError
 
+# Each command: the module of its group, its name there, and what it does.
 COMMANDS = {
-    "run": ("mlo_submit.commands.run", "Launch a job."),
-    "sync-secret": ("mlo_submit.commands.secret", "Mirror .env into the Kubernetes Secret."),
-    "init": ("mlo_submit.commands.init", "Write a .env, asking for what cannot be guessed."),
+    "run": ("run", "command", "Launch a job."),
+    "rerun": ("rerun", "command", "Launch a job again, with flags changed."),
+    "list": ("look", "list_jobs", "Show your jobs, newest first."),
+    "describe": ("look", "describe", "Tell all about a job, and why it is so."),
+    "logs": ("logs", "command", "Show what a job prints."),
+    "shell": ("enter", "shell", "Open a shell in a job."),
+    "exec": ("enter", "execute", "Run a command in a job."),
+    "port-forward": ("enter", "port_forward", "Reach a port of a job from this machine."),
+    "code": ("enter", "code", "Open an editor in a job."),
+    "stop": ("finish", "stop", "Set a job aside."),
+    "resume": ("finish", "resume", "Let a stopped job go on."),
+    "delete": ("finish", "delete", "End jobs, and delete them."),
+    "cleanup": ("finish", "cleanup", "Delete finished jobs, and what no job uses any more."),
+    "archive": ("archive", "command", "Copy a directory of scratch to the long-term store, or back."),
+    "doctor": ("doctor", "command", "Check what can go wrong before it does."),
+    "init": ("init", "command", "Write a .env, asking for what cannot be guessed."),
+    "sync-secret": ("secret", "command", "Mirror .env into the Kubernetes Secret."),
+    "completion": ("completion", "command", "Print what makes your shell complete commands and jobs."),
 }
+ALIASES = {"ls": "list"}
 
 
 class Commands(click.Group):
@@ -26,14 +45,17 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
-        found = importlib.import_module(COMMANDS[cmd_name][0]).command
+        module, name, _ = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(f"mlo_submit.commands.{module}"), name)
         assert isinstance(found, click.Command)  # noqa: S101  # for the type checker
         return found
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a file or directory that cannot be had is a message, as everything else that goes wrong."""
+        ctx.color = terminal.colours(os.environ)
         try:
             return super().invoke(ctx)
         except OSError as error:
@@ -44,7 +66,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, as part of --help."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from mlo_submit import shell, units
+from mlo_submit import labels, shell, units
 from mlo_submit.env import Config
 
 KEEP_ALIVE = 12 * 3600  # seconds
@@ -70,6 +70,7 @@ class Job:
 
     name: str
     config: Config
+    flags: Flags
     uid: int
     gid: int
     image: str
@@ -111,11 +112,11 @@ class Job:
     def labels(self) -> dict[str, str]:
         """How the job is found again, on every backend."""
         return {
-            "app.kubernetes.io/name": "mlo",
-            "app.kubernetes.io/instance": self.name,
-            "app.kubernetes.io/component": "training" if self.training else "interactive",
-            "app.kubernetes.io/managed-by": "mlo-submit",
-            "mlo-submit/user": self.config.username.strip("-_."),
+            labels.NAME: "mlo",
+            labels.INSTANCE: self.name,
+            labels.COMPONENT: "training" if self.training else "interactive",
+            labels.MANAGED_BY: labels.OURS,
+            labels.USER: labels.user(self.config.username),
         }
 
     def argv(self, *, time_limit: bool) -> tuple[str, ...]:
@@ -136,6 +137,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
     return Job(
         name=flags.name or default_name(config.username, now),
         config=config,
+        flags=flags,
         uid=flags.uid or config.uid,
         gid=flags.gid or config.gid,
         image=flags.image or config.image,

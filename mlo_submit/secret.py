@@ -10,9 +10,8 @@ from typing import Any, Literal
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.kube import JSON, ApiRefusal, Cluster
+from mlo_submit.labels import MANAGED_BY, OURS
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-OURS = "mlo-submit"
 CONTENT_HASH = "mlo-submit/content-hash"
 
 Outcome = Literal["created", "updated", "unchanged"]

@@ -1,17 +1,23 @@
-"""Where a job can run. A backend is a module that has what `Backend` names; `load` is the table of them.
+"""Where a job can run. A backend is a package that has what `Backend` names; `load` is the table of them.
+
+    manifest / command   what a job becomes: pure
+    launch               sends it
+    jobs                 the jobs that are there: `Jobs`
 
 The names of backends are part of --help: this module imports what it needs when it needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 if TYPE_CHECKING:
+    from mlo_submit.env import Config
     from mlo_submit.job import Job
     from mlo_submit.machine import Machine
     from mlo_submit.secret import Secret
+    from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 Name = Literal["runai", "kubernetes", "docker"]
 
@@ -19,10 +25,13 @@ BACKENDS: Final[tuple[Name, ...]] = ("runai", "kubernetes", "docker")
 
 
 class Backend(Protocol):
-    """What `run` needs of a backend."""
+    """What the commands need of a backend."""
 
     REQUIRED: frozenset[str]
-    """The keys of .env that it cannot do without."""
+    """The keys of .env that `run` cannot do without."""
+
+    NEEDED: frozenset[str]
+    """The keys of .env without which the jobs cannot be seen."""
 
     def preview(self, job: Job, machine: Machine) -> str:
         """What `submit` would send, to be read: the rendering of `render(job)`.
@@ -31,17 +40,71 @@ class Backend(Protocol):
             MloError: the backend cannot run such a job.
         """
 
-    def submit(self, job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> Mapping[str, str]:
+    def submit(self, job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
         """Launch the job. `sync` mirrors .env first; `replace` deletes a finished job of that name.
-
-        Returns the user's next commands, by what they do: describe, logs, shell, delete.
 
         Raises:
             MloError: it is not launched.
         """
 
-    def follow(self, job: Job, machine: Machine) -> int:
-        """Print the job's output until it ends. Returns its exit code."""
+    def connect(self, config: Config, machine: Machine) -> Jobs:
+        """Reach the jobs that are there.
+
+        Raises:
+            UnavailableError: no cluster, engine or tool.
+            LoginError: not logged in.
+        """
+
+
+class Jobs(Protocol):
+    """The jobs of a backend. Every method may raise UnavailableError, LoginError or RefusedError.
+
+    Methods that return an argv leave it to the caller to run it: with a terminal, with a pipe, again after it broke.
+    """
+
+    @property
+    def user(self) -> str:
+        """Whose jobs are `mine`: what `Workload.user` is for them."""
+
+    def all(self, *, everybody: bool = False) -> list[Workload]:
+        """My jobs, or everybody's, newest first."""
+
+    def find(self, name: str) -> Workload:
+        """The job of that name, whoever's it is.
+
+        Raises:
+            RefusedError: there is none.
+        """
+
+    def events(self, job: Workload) -> list[Event]:
+        """What happened to the job, oldest first."""
+
+    def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
+        """The program that prints a pod's log."""
+
+    def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
+        """The program that runs an argv in a pod, with its standard streams; `tty` gives it a terminal."""
+
+    def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
+        """The program that listens on a port of this machine (127.0.0.1) and passes it on to a port of the pod."""
+
+    def delete(self, job: Workload, *, now: bool) -> None:
+        """Begin to delete the job and all that is its own. Its grace period holds, unless `now`.
+
+        It is gone when `find` no longer finds it.
+        """
+
+    def stop(self, job: Workload) -> None:
+        """Set the job aside, with its grace period: its pods end, and `resume` makes new ones."""
+
+    def resume(self, job: Workload) -> None:
+        """Let a stopped job go on."""
+
+    def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
+        """What of mine no job uses any more, once the jobs named `gone` have been deleted too."""
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete what `leftovers` found."""
 
 
 def load(name: Name) -> Backend:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mlo_submit.backends import BACKENDS
+from mlo_submit import backends
+from mlo_submit.backends import BACKENDS, Jobs, Name
 from mlo_submit.errors import note, warn
 from mlo_submit.machine import Machine
 
@@ -59,6 +60,36 @@ def shared_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """The jobs of the backend that the options and .env choose."""
+
+    name: Name
+    jobs: Jobs
+    config: Config
+    machine: Machine
+
+
+def reach(shared: Shared) -> Reached:
+    """Reach the jobs that are there, as far as .env says where."""
+    from mlo_submit import env
+
+    file = read(shared)
+    name, _ = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), shared.machine)
+    backend = backends.load(name)
+    config = env.configure(file, shared.machine, backend.NEEDED)
+    return Reached(name=name, jobs=backend.connect(config, shared.machine), config=config, machine=shared.machine)
+
+
+def line(shared: Shared, *words: str) -> str:
+    """A command of ours that the user can type next: with the options that chose where this one worked."""
+    from mlo_submit import shell
+
+    chosen = [("--env-file", shared.env_file), ("--backend", shared.backend)]
+    options = [word for option, value in chosen if value for word in (option, value)]
+    return shell.join(["mlo-submit", *options, *words])
 
 
 def tell(config: Config) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from mlo_submit import backends, env, units
+from mlo_submit import backends, env, follow, units
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, values
 from mlo_submit.commands.secret import sync
 from mlo_submit.errors import note, warn
 from mlo_submit.job import Flags, Mount, from_flags
+from mlo_submit.workload import LogView
 
 # A flag of `run` that stands in for a key of .env.
 INSTEAD = {"image": "RUNAI_IMAGE", "secret_name": "RUNAI_SECRET_NAME", "pvc": "SCRATCH_PVC"}
@@ -110,7 +111,9 @@ def _words(text: str) -> str:
     type=values.DURATION,
     help="Time from TERM to KILL when the job is stopped. Default: 30s.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Show the job's output until it ends; exit with its exit code.")
+@click.option(
+    "-f", "--follow", "follow_log", is_flag=True, help="Show the job's output until it ends; exit with its exit code."
+)
 @click.option("--replace", is_flag=True, help="Delete a finished job of the same name first.")
 @click.option("--dry-run", "--dry", "dry_run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("-p", "--port", metavar="NUMBER", type=click.IntRange(1, 65535), help="A port of the pod to expose.")
@@ -164,7 +167,7 @@ def command(
     context: click.Context,
     /,
     variables: tuple[tuple[str, str], ...],
-    follow: bool,
+    follow_log: bool,
     replace: bool,
     dry_run: bool,
     sync_secret_only: bool,
@@ -197,7 +200,7 @@ def command(
     if dry_run:
         click.echo(backend.preview(job, machine), nl=False)
         return
-    commands = backend.submit(
+    backend.submit(
         job,
         secrets.from_config(config, flags["secret_name"]),
         machine,
@@ -205,13 +208,13 @@ def command(
         replace=replace,
     )
     note(f"{job.name} is submitted. Next:")
-    for words in commands.values():
-        note(f"  {words}")
-    if not follow:
+    for words in (("logs", "-f"), ("shell",), ("describe",), ("delete",)):
+        note(f"  {common.line(shared, *words, job.name)}")
+    if not follow_log:
         click.echo(job.name)
         return
     try:
-        context.exit(backend.follow(job, machine))
+        context.exit(follow.show(machine, backend.connect(config, machine), job.name, LogView(follow=True)))
     except KeyboardInterrupt:
         note(f"\n{job.name} goes on.")
         context.exit(130)

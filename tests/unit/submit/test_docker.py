@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlo_submit.backends import docker
+from mlo_submit.backends.docker.command import render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
@@ -43,7 +43,7 @@ HEAD = [
 
 
 def test_a_pod_that_waits_as_a_whole_argv(laptop: Machine, config: Config) -> None:
-    assert docker.render(from_flags(config, Flags(name="x"), NOW), Path("/secrets/x")) == [
+    assert render(from_flags(config, Flags(name="x"), NOW), Path("/secrets/x")) == [
         *HEAD,
         *("--env", "SCRATCH_SEED_USER=jdoe"),
         *("--mount", f"type=bind,source={laptop.home}/.local/share/mlo/scratch,target=/mloscratch"),
@@ -75,7 +75,7 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
         mounts=(Mount(source="/data", target="/data", read_only=True),),
     )
     job = from_flags(config, flags, NOW)
-    argv = docker.render(job, None)
+    argv = render(job, None)
     assert argv[len(HEAD) :] == [
         *("--env", "SCRATCH_SEED_USER=seed", "--env", "A=1", "--env", "HF_TOKEN=mine", "--env", "WANDB_API_KEY"),
         *("--mount", 'type=bind,"source=/srv/a,b",target=/mloscratch'),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlo_submit import kube, secret, yaml
-from mlo_submit.backends import kubernetes
+from mlo_submit.backends.kubernetes.manifest import literal, render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
@@ -56,7 +56,7 @@ ENVIRON = [
 
 
 def test_a_pod_that_waits_as_a_whole_manifest(config: Config) -> None:
-    assert kubernetes.render(from_flags(config, Flags(name="x"), NOW)) == {
+    assert render(from_flags(config, Flags(name="x"), NOW)) == {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": "x", "namespace": NAMESPACE, "labels": LABELS},
@@ -137,7 +137,7 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
         env={"A": "$(B)"},
         mounts=(Mount(source="extra", target="/extra", read_only=True),),
     )
-    manifest = kubernetes.render(from_flags(config, flags, NOW))
+    manifest = render(from_flags(config, flags, NOW))
     labels = {**LABELS, "app.kubernetes.io/component": "training", "kai.scheduler/queue": "team"}
     assert manifest["metadata"]["labels"] == labels
     assert {key: value for key, value in manifest["spec"].items() if key not in ("template", "podFailurePolicy")} == {
@@ -218,7 +218,7 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
 
 
 def pod(config: Config, **flags: Any) -> dict[str, Any]:
-    spec: dict[str, Any] = kubernetes.render(from_flags(config, Flags(name="x", **flags), NOW))["spec"]
+    spec: dict[str, Any] = render(from_flags(config, Flags(name="x", **flags), NOW))["spec"]
     return dict(spec["template"]["spec"])
 
 
@@ -248,7 +248,7 @@ def test_one_node_type_is_a_selector(config: Config) -> None:
     ],
 )
 def test_queues(laptop: Machine, settings: str, label: str, on_pods: bool) -> None:
-    manifest = kubernetes.render(from_flags(config_of(laptop, ENV + settings), Flags(queue="q"), NOW))
+    manifest = render(from_flags(config_of(laptop, ENV + settings), Flags(queue="q"), NOW))
     assert manifest["metadata"]["labels"][label] == "q"
     assert (label in manifest["spec"]["template"]["metadata"]["labels"]) == on_pods
 
@@ -272,7 +272,7 @@ def kubelet(text: str, environ: dict[str, str]) -> str:
 
 @given(st.text(st.sampled_from("$()TZa ")))
 def test_the_kubelet_gives_back_what_the_user_typed(text: str) -> None:
-    assert kubelet(kubernetes.literal(text), {"TZ": "expanded", "a": "b"}) == text
+    assert kubelet(literal(text), {"TZ": "expanded", "a": "b"}) == text
 
 
 PLAIN = st.recursive(

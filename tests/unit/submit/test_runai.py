@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mlo_submit.backends import runai
-from mlo_submit.backends.runai import Cli
+from mlo_submit.backends.runai.cli import V1, Cli
+from mlo_submit.backends.runai.command import render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
@@ -80,7 +80,7 @@ SECRETS = ["HF_TOKEN=SECRET:jdoe-env,HF_TOKEN", "WANDB_API_KEY=SECRET:jdoe-env,W
 
 
 def test_v1_a_pod_that_waits(config: Config) -> None:
-    assert runai.render(from_flags(config, Flags(name="x"), NOW), runai.V1) == [
+    assert render(from_flags(config, Flags(name="x"), NOW), V1) == [
         *words(f"runai submit --name x {V1_HEAD} 0 {IDENTITY} --pvc mlo-scratch:/mloscratch {V1_MIDDLE} --interactive"),
         *flat("--environment", ENVIRON),
         *(part for item in SECRETS for part in ("--environment", item)),
@@ -89,7 +89,7 @@ def test_v1_a_pod_that_waits(config: Config) -> None:
 
 
 def test_v1_a_training_job_with_everything(config: Config) -> None:
-    argv = runai.render(from_flags(config, EVERYTHING, NOW), runai.V1)
+    argv = render(from_flags(config, EVERYTHING, NOW), V1)
     assert argv[:-4] == [
         *words(f"runai submit --name x {V1_HEAD} 2 {IDENTITY}"),
         *words(f"--pvc mlo-scratch:/mloscratch --pvc extra:/extra {V1_MIDDLE}"),
@@ -102,7 +102,7 @@ def test_v1_a_training_job_with_everything(config: Config) -> None:
 
 def test_v1_many_pods(laptop: Machine) -> None:
     job = from_flags(config_of(laptop), Flags(name="x", workers=3), NOW)
-    argv = runai.render(job, runai.V1)
+    argv = render(job, V1)
     assert argv[:3] == ["runai", "submit-dist", "pytorch"]
     extras = "--workers 3 --annotation k8s.v1.cni.cncf.io/networks=kube-system/roce --extended-resource rdma/rdma=1"
     assert extras in shlex.join(argv)
@@ -111,8 +111,8 @@ def test_v1_many_pods(laptop: Machine) -> None:
 
 
 def test_v1_interactive_on_borrowed_nodes_is_preemptible(config: Config) -> None:
-    assert "--preemptible" in runai.render(from_flags(config, Flags(node_types=("h200",)), NOW), runai.V1)
-    assert "--preemptible" not in runai.render(from_flags(config, Flags(node_types=("v100",)), NOW), runai.V1)
+    assert "--preemptible" in render(from_flags(config, Flags(node_types=("h200",)), NOW), V1)
+    assert "--preemptible" not in render(from_flags(config, Flags(node_types=("v100",)), NOW), V1)
 
 
 OLD = Cli(version="v2", flags=frozenset({"--environment", "--preemptible"}))
@@ -127,14 +127,14 @@ def test_v2_a_pod_that_waits(config: Config) -> None:
         *words("--image-pull-policy Always --allow-privilege-escalation"),
         *words("--label app.kubernetes.io/managed-by=mlo-submit --termination-grace-period 300s --node-pools h100"),
     ]
-    assert runai.render(job, NEW) == [
+    assert render(job, NEW) == [
         *head,
         *("--preemptibility", "preemptible"),
         *flat("-e", ENVIRON),
         *("--env-secret", "HF_TOKEN=jdoe-env,key=HF_TOKEN", "--env-secret", "WANDB_API_KEY=jdoe-env,key=WANDB_API_KEY"),
         *SLEEP,
     ]
-    assert runai.render(job, OLD) == [
+    assert render(job, OLD) == [
         *head,
         "--preemptible",
         *flat("-e", ENVIRON),
@@ -144,7 +144,7 @@ def test_v2_a_pod_that_waits(config: Config) -> None:
 
 
 def test_v2_a_training_job_with_everything(config: Config) -> None:
-    argv = runai.render(from_flags(config, EVERYTHING, NOW), NEW)
+    argv = render(from_flags(config, EVERYTHING, NOW), NEW)
     assert argv[: argv.index("-e")] == [
         *words("runai training submit x --project mlo-jdoe --image registry.example.org/mlo/base:1"),
         *words(f"--gpu-devices-request 2 {IDENTITY} --existing-pvc claimname=mlo-scratch,path=/mloscratch"),
@@ -153,7 +153,7 @@ def test_v2_a_training_job_with_everything(config: Config) -> None:
         *words("--backoff-limit 3 --external-url container=8888 --host-ipc --large-shm --node-pools h100"),
         *("--node-pools", "default"),
     ]
-    assert runai.render(from_flags(config, Flags(workers=1), NOW), NEW)[:4] == [
+    assert render(from_flags(config, Flags(workers=1), NOW), NEW)[:4] == [
         "runai",
         "training",
         "pytorch",
@@ -162,8 +162,8 @@ def test_v2_a_training_job_with_everything(config: Config) -> None:
 
 
 def test_a_variable_of_env_goes_before_a_secret(config: Config) -> None:
-    for cli in (runai.V1, OLD, NEW):
-        argv = runai.render(from_flags(config, Flags(env={"HF_TOKEN": "mine"}), NOW), cli)
+    for cli in (V1, OLD, NEW):
+        argv = render(from_flags(config, Flags(env={"HF_TOKEN": "mine"}), NOW), cli)
         assert [item for item in argv if item.startswith("HF_TOKEN=")] == ["HF_TOKEN=mine"]
 
 

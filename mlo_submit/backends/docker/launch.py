@@ -1,0 +1,136 @@
+"""Starts the container of a job, with its secrets beside it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace as changed
+from pathlib import Path
+
+from mlo_submit import process, shell
+from mlo_submit.backends.docker import secretfiles
+from mlo_submit.backends.docker.command import render
+from mlo_submit.backends.docker.engine import ask, down, no_engine
+from mlo_submit.errors import RefusedError, UnavailableError, note, warn
+from mlo_submit.job import Job
+from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.machine import Machine
+from mlo_submit.secret import Secret
+
+PULL_ERRORS = re.compile(
+    "pull access denied|manifest unknown|manifest for|No such image|failed to resolve|dial tcp|registry"
+)
+
+
+def preview(job: Job, machine: Machine) -> str:
+    """The `docker run` as a shell line."""
+    _check(job)
+    return shell.join(render(_here(job, machine), secretfiles.directory_of(job, machine))) + "\n"
+
+
+def _check(job: Job) -> None:
+    if job.workers:
+        raise RefusedError(
+            "--workers needs run:ai: in Docker a job is one container. Choose --backend runai, or leave it out."
+        )
+
+
+def _here(job: Job, machine: Machine) -> Job:
+    """The job as this machine can run it: without GPUs where there are none, its mounts as absolute paths."""
+    if job.gpus and not machine.has_gpu:
+        warn(f"this machine has no NVIDIA GPU: {job.name} runs without the {job.gpus} that it asks for.")
+    mounts = tuple(changed(mount, source=str(machine.path(mount.source))) for mount in job.mounts)
+    return changed(job, gpus=job.gpus if machine.has_gpu else 0, mounts=mounts)
+
+
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+    """Start the container, with its secrets in a directory of its own; there is no Secret to mirror."""
+    _check(job)
+    secretfiles.sweep(machine)
+    job = _here(job, machine)
+    for mount in job.mounts:
+        if not Path(mount.source).exists():
+            raise RefusedError(f"--mount {mount.source}:{mount.target}: there is no {mount.source} on this machine.")
+    directory = secretfiles.directory_of(job, machine)
+    values = {key: secret.values[key] for key in job.config.secret_keys}
+    tool = changed(machine, environ={**machine.environ, **values}) if job.secret_files is False else machine
+    with secretfiles.locked(job, directory):
+        _clear_name(job, machine, replace=replace)
+        _make_scratch(job, machine)
+        _pull(job, machine)
+        secretfiles.write(directory, values)
+        result = process.run(tool, render(job, directory))
+        if result.code:
+            if "is already in use by container" not in result.stderr:  # else it is somebody else's
+                ask(machine, "rm", "--force", job.name)
+            if directory:
+                shutil.rmtree(directory)
+            raise _refusal(job, result.stderr)
+
+
+def _refusal(job: Job, stderr: str) -> RefusedError | UnavailableError:
+    if down(stderr):
+        return UnavailableError(no_engine(stderr))
+    # Docker says what it did first and why it failed then; the last line only points to --help.
+    lines = [line for line in stderr.strip().splitlines() if line and "--help" not in line]
+    reason = (lines or ["no reason given"])[-1].removeprefix("docker: ").removeprefix("Error response from daemon: ")
+    if PULL_ERRORS.search(reason):
+        return RefusedError(_no_image(job.image, reason))
+    return RefusedError(f"Docker does not start {job.name}: {reason}")
+
+
+def _no_image(image: str, reason: str) -> str:
+    return (
+        f"the image {image} cannot be pulled: {reason} Check its name, log in to its registry (`docker login`), "
+        "or build it here."
+    )
+
+
+def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
+    """See that no container has the job's name, deleting a finished one of ours when asked."""
+    template = f'{{{{.State.Status}}}} {{{{index .Config.Labels "{MANAGED_BY}"}}}}'
+    found = ask(machine, "container", "inspect", "--format", template, job.name)
+    if found.code:
+        return
+    status, _, owner = found.stdout.strip().partition(" ")
+    if owner != OURS:
+        raise RefusedError(f"there is a container {job.name} already, not made by mlo-submit: choose another --name.")
+    if status not in ("exited", "dead", "created"):
+        raise RefusedError(f"a job {job.name} still runs: choose another --name, or `docker rm -f {job.name}` first.")
+    if not replace:
+        raise RefusedError(
+            f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
+        )
+    ask(machine, "rm", job.name)
+
+
+def _pull(job: Job, machine: Machine) -> None:
+    """Pull an image that is not here, which may take a while, where the user sees how far it is."""
+    if job.config.pull_policy == "Never" or not ask(machine, "image", "inspect", job.image).code:
+        return
+    note(f"The image {job.image} is not on this machine: pulling it.")
+    if process.stream(machine, ["docker", "pull", job.image], to_stderr=True):
+        raise RefusedError(_no_image(job.image, "see above."))
+
+
+def _make_scratch(job: Job, machine: Machine) -> None:
+    """The local scratch: a directory where the pod's user, whose id may be nobody's here, can make their home.
+
+    Ours is open to all like /tmp, in a parent that nobody else can enter.
+    """
+    scratch = job.config.local_scratch
+    if scratch == machine.data / "scratch":
+        machine.data.mkdir(parents=True, exist_ok=True)
+        machine.data.chmod(0o700)
+        scratch.mkdir(exist_ok=True)
+        if scratch.stat().st_uid == machine.uid:
+            scratch.chmod(0o1777)
+        return
+    scratch.mkdir(parents=True, exist_ok=True)
+    state = scratch.stat()
+    writable = state.st_mode & 0o002 or (state.st_uid, state.st_mode & 0o200) == (job.uid, 0o200)
+    if not writable and (state.st_gid, state.st_mode & 0o020) != (job.gid, 0o020):
+        warn(
+            f"{scratch} (owner {state.st_uid}:{state.st_gid}, mode {state.st_mode & 0o7777:o}) does not let the pod's "
+            f"user ({job.uid}:{job.gid}) write there: chmod 1777 {scratch}, or make LDAP_UID and LDAP_GID its owner's."
+        )

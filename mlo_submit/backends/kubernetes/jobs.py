@@ -1,0 +1,125 @@
+"""The Jobs of a namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlo_submit import kube, labels
+from mlo_submit.backends.kubernetes import words
+from mlo_submit.backends.kubernetes.manifest import CONTAINER
+from mlo_submit.env import Config
+from mlo_submit.errors import RefusedError
+from mlo_submit.kube import JSON, ApiRefusal, Cluster
+from mlo_submit.machine import Machine
+from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload, parse_time
+
+
+def connect(config: Config, machine: Machine) -> Jobs:
+    """Reach the namespace of .env."""
+    return Jobs(config=config, machine=machine, cluster=kube.connect(machine, config.kube_context))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """See `mlo_submit.backends.Jobs`."""
+
+    config: Config
+    machine: Machine
+    cluster: Cluster
+
+    @property
+    def user(self) -> str:
+        """The label of my jobs."""
+        return labels.user(self.config.username)
+
+    def all(self, *, everybody: bool = False) -> list[Workload]:
+        """The Jobs that mlo-submit made, with their pods: two requests."""
+        selector = labels.mine(None if everybody else self.user)
+        namespace = self.config.namespace
+        jobs = self.cluster.call(self.cluster.batch.list_namespaced_job, namespace, label_selector=selector)
+        pods = self.cluster.call(self.cluster.core.list_namespaced_pod, namespace, label_selector=selector)
+        of: dict[str, list[JSON]] = {}
+        for pod in pods["items"]:
+            of.setdefault(pod["metadata"]["labels"].get("job-name", ""), []).append(pod)
+        found = [words.workload(job, of.get(job["metadata"]["name"], [])) for job in jobs["items"]]
+        return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
+
+    def find(self, name: str) -> Workload:
+        """The Job of that name, with its pods."""
+        namespace = self.config.namespace
+        try:
+            job = self.cluster.call(self.cluster.batch.read_namespaced_job, name, namespace)
+        except ApiRefusal as error:
+            if error.status == 404:
+                raise RefusedError(f"there is no job {name} in {namespace}: `mlo-submit list` shows yours.") from None
+            raise
+        selector = f"job-name={name}"
+        pods = self.cluster.call(self.cluster.core.list_namespaced_pod, namespace, label_selector=selector)["items"]
+        return words.workload(job, pods)
+
+    def events(self, job: Workload) -> list[Event]:
+        """The events of the Job and of its pods."""
+        names = {job.name, *(pod.name for pod in job.pods)}
+        listed = self.cluster.call(self.cluster.core.list_namespaced_event, self.config.namespace)["items"]
+        found = []
+        for item in listed:
+            at = parse_time(item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"])
+            if item["involvedObject"].get("name") in names and at:
+                found.append(Event(at=at, text=item.get("message", ""), warning=item.get("type") == "Warning"))
+        return sorted(found, key=lambda event: event.at)
+
+    def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
+        """`kubectl logs`, which renews a login and follows a log through its rotation."""
+        argv = [*self._kubectl("logs"), pod.name, "--container", CONTAINER, "--timestamps"]
+        argv += ["--follow"] if view.follow else []
+        argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
+        argv += [f"--tail={view.tail}"] if view.tail is not None else []
+        argv += ["--previous"] if view.previous else []
+        return LogCommand(argv=tuple(argv), stamped=True)
+
+    def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
+        """`kubectl exec`."""
+        streams = ["--stdin", *(["--tty"] if tty else [])]
+        return [*self._kubectl("exec"), pod.name, "--container", CONTAINER, *streams, "--", *argv]
+
+    def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
+        """`kubectl port-forward`."""
+        return [*self._kubectl("port-forward"), f"pod/{pod.name}", f"{local}:{remote}"]
+
+    def _kubectl(self, verb: str) -> list[str]:
+        context = ["--context", self.config.kube_context] if self.config.kube_context else []
+        return ["kubectl", *context, "--namespace", self.config.namespace, verb]
+
+    def delete(self, job: Workload, *, now: bool) -> None:
+        """Delete the Job in the foreground: it goes after its pods."""
+        grace = {"grace_period_seconds": 0} if now else {}
+        for pod in job.pods if now else ():
+            self._gone(self.cluster.core.delete_namespaced_pod, pod.name, **grace)
+        self._gone(self.cluster.batch.delete_namespaced_job, job.name, propagation_policy="Foreground")
+
+    def _gone(self, method: object, name: str, **options: object) -> None:
+        try:
+            self.cluster.call(method, name, self.config.namespace, **options)  # type: ignore[arg-type]
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+
+    def stop(self, job: Workload) -> None:
+        """Suspend the Job."""
+        self._patch(job, suspend=True, stopped="true")
+
+    def resume(self, job: Workload) -> None:
+        """Take the suspension back."""
+        self._patch(job, suspend=False, stopped=None)
+
+    def _patch(self, job: Workload, *, suspend: bool, stopped: str | None) -> None:
+        patch = {"metadata": {"annotations": {words.STOPPED: stopped}}, "spec": {"suspend": suspend}}
+        self.cluster.call(self.cluster.batch.patch_namespaced_job, job.name, self.config.namespace, patch)
+
+    def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
+        """Nothing yet."""
+        return []
+
+    def remove(self, leftover: Leftover) -> None:
+        """Nothing yet."""

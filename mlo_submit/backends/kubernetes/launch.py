@@ -1,0 +1,138 @@
+"""Sends a job to Kubernetes, once what it needs is known to be there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlo_submit import kube, yaml
+from mlo_submit import secret as secrets
+from mlo_submit.backends.kubernetes.manifest import check, render
+from mlo_submit.backends.kubernetes.words import finished
+from mlo_submit.errors import MloError, RefusedError, note, warn
+from mlo_submit.job import Job
+from mlo_submit.kube import ApiRefusal, Cluster, Denied
+from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.machine import Machine
+from mlo_submit.secret import Secret
+
+DELETION = 120  # seconds that a finished job's pod may take to go
+
+
+def preview(job: Job, machine: Machine) -> str:
+    """The Job as YAML."""
+    check(job)
+    return yaml.dump(render(job))
+
+
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+    """Create the Job, once its Secret is in step and its claims are known to exist."""
+    check(job)
+    cluster = kube.connect(machine, job.config.kube_context)
+    prepare(cluster, job, secret, sync=sync)
+    if replace:
+        _delete_finished(cluster, job)
+    try:
+        cluster.call(cluster.batch.create_namespaced_job, job.config.namespace, render(job))
+    except ApiRefusal as error:
+        if error.status == 404:
+            raise RefusedError(secrets.no_namespace(job.config.namespace)) from None
+        if error.status == 409:
+            raise RefusedError(_taken(cluster, job)) from None
+        raise
+
+
+def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
+    """Check that the job's claims exist, and mirror .env: two requests at once, and a third only to write.
+
+    Raises:
+        RefusedError: a claim or the namespace does not exist, or the Secret is somebody else's.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    claims = dict.fromkeys([job.pvc, *(mount.source for mount in job.mounts)])
+    with ThreadPoolExecutor() as pool:
+        checks = [pool.submit(_check_claim, cluster, job.config.namespace, claim) for claim in claims]
+        current = pool.submit(secrets.read, cluster, secret) if sync else None
+        unknown = [claim for claim, check in zip(claims, checks, strict=True) if not check.result()]
+        stored = current.result() if current else None
+    if unknown:
+        warn(f"whether the PVC {', '.join(unknown)} exists was not checked: you may not read PVCs in that namespace.")
+    if sync:
+        outcome = secrets.write(cluster, secret, stored)
+        if outcome != "unchanged":
+            note(f"Secret {secret.name} {outcome} in {secret.namespace}.")
+
+
+def _check_claim(cluster: Cluster, namespace: str, claim: str) -> bool:
+    """Whether a claim is known to exist; False where the user may not ask."""
+    core = cluster.core
+    try:
+        cluster.call(core.read_namespaced_persistent_volume_claim, claim, namespace)
+    except Denied as error:
+        if error.status == 401:
+            raise
+        return False
+    except ApiRefusal as error:
+        if error.status != 404:
+            raise
+        raise RefusedError(_no_claim(cluster, namespace, claim)) from None
+    return True
+
+
+def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:
+    core = cluster.core
+    try:
+        cluster.call(core.read_namespace, namespace)
+    except MloError as error:
+        if getattr(error, "status", 0) == 404:
+            return secrets.no_namespace(namespace)
+    try:
+        found = cluster.call(core.list_namespaced_persistent_volume_claim, namespace)["items"]
+        there = ", ".join(item["metadata"]["name"] for item in found) or "none"
+    except MloError:
+        there = "not for you to list"
+    return (
+        f"the PVC {claim} does not exist in {namespace}, and a job with it would never start. PVCs there: {there}. "
+        "Set SCRATCH_PVC, or give --pvc."
+    )
+
+
+def _taken(cluster: Cluster, job: Job) -> str:
+    try:
+        found = cluster.call(cluster.batch.read_namespaced_job, job.name, job.config.namespace)
+    except MloError:
+        found = {}
+    if _ours(found) and finished(found):
+        return f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
+    return f"there is a job {job.name} already in {job.config.namespace}: choose another --name, or delete it first."
+
+
+def _delete_finished(cluster: Cluster, job: Job) -> None:
+    name, namespace = job.name, job.config.namespace
+    read = cluster.batch.read_namespaced_job
+    try:
+        found = cluster.call(read, name, namespace)
+        if not _ours(found):
+            raise RefusedError(f"the job {name} in {namespace} was not made by mlo-submit: --replace leaves it alone.")
+        if not finished(found):
+            raise RefusedError(
+                f"the job {name} still runs: --replace only deletes a finished one. Choose another --name."
+            )
+        # In the foreground: the Job goes after its pods.
+        cluster.call(cluster.batch.delete_namespaced_job, name, namespace, propagation_policy="Foreground")
+        deadline = time.monotonic() + DELETION
+        while time.monotonic() < deadline:
+            cluster.call(read, name, namespace)
+            time.sleep(0.2)
+    except ApiRefusal as error:
+        if error.status == 404:
+            return
+        raise
+    raise RefusedError(f"the finished job {name} is not gone {DELETION} seconds after its deletion: try again later.")
+
+
+def _ours(found: Mapping[str, Any]) -> bool:
+    labels = found.get("metadata", {}).get("labels") or {}
+    return bool(labels.get(MANAGED_BY) == OURS)

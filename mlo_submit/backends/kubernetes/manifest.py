@@ -1,0 +1,154 @@
+"""A job as a batch/v1 Job: plain data, nothing sent."""
+
+from __future__ import annotations
+
+from mlo_submit import submission
+from mlo_submit.errors import RefusedError
+from mlo_submit.job import SECRETS_DIR, Job, container_environ
+from mlo_submit.kube import JSON
+from mlo_submit.labels import SUBMISSION
+
+CONTAINER = "job"
+GPU = "nvidia.com/gpu"
+QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
+KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+
+def render(job: Job) -> JSON:
+    """The Job as the API takes it."""
+    config = job.config
+    queue_label = config.queue_label or QUEUE_LABELS.get(config.scheduler, KUEUE_LABEL)
+    queue = {queue_label: job.queue} if job.queue else {}
+    spec: JSON = {
+        "backoffLimit": job.retries if job.training else 0,
+        **({"activeDeadlineSeconds": job.time} if job.time else {}),
+        **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
+        # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure.
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {
+            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+        },
+        "template": {
+            # Kueue takes pods of its own label for jobs of their own; the schedulers read theirs from the pod.
+            "metadata": {"labels": {**job.labels, **(queue if queue_label != KUEUE_LABEL else {})}},
+            "spec": _pod(job),
+        },
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job.name,
+            "namespace": config.namespace,
+            "labels": {**job.labels, **queue},
+            "annotations": {SUBMISSION: submission.encode(job.flags)},
+        },
+        "spec": spec,
+    }
+
+
+def _pod(job: Job) -> JSON:
+    config = job.config
+    volumes, mounts = _volumes(job)
+    return {
+        "restartPolicy": "Never",
+        **({"schedulerName": config.scheduler} if config.scheduler else {}),
+        **({"priorityClassName": config.priority_class} if config.priority_class else {}),
+        **({"terminationGracePeriodSeconds": job.given_grace} if job.given_grace is not None else {}),
+        **({"hostIPC": True} if job.host_ipc else {}),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsUser": job.uid, "runAsGroup": job.gid},
+        **_placement(job),
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": job.image,
+                **({"imagePullPolicy": config.pull_policy} if config.pull_policy else {}),
+                "args": [literal(word) for word in job.argv(time_limit=False)],
+                "env": _env(job),
+                **({"ports": [{"containerPort": job.port}]} if job.port else {}),
+                "resources": _resources(job),
+                "securityContext": {"allowPrivilegeEscalation": True},
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
+
+
+def literal(text: str) -> str:
+    """Text that the kubelet, which expands `$(NAME)` and `$$` in args and values, turns back into what it was."""
+    return text.replace("$", "$$")
+
+
+def _env(job: Job) -> list[JSON]:
+    env: list[JSON] = [{"name": name, "value": literal(value)} for name, value in container_environ(job).items()]
+    if job.secret_files is False:
+        optional = {"optional": True} if job.secret_optional else {}
+        for key in job.config.secret_keys:
+            if key not in job.env:
+                source = {"name": job.secret_name, "key": key, **optional}
+                env.append({"name": key, "valueFrom": {"secretKeyRef": source}})
+    return env
+
+
+def _volumes(job: Job) -> tuple[list[JSON], list[JSON]]:
+    volumes: list[JSON] = [{"name": "scratch", "persistentVolumeClaim": {"claimName": job.pvc}}]
+    mounts: list[JSON] = [{"name": "scratch", "mountPath": job.config.mount_path}]
+    if job.secret_files is not False and job.config.secret_keys:
+        # Read by root at the boot, never by the job itself. The keys are named: the Secret holds all of .env.
+        volume = {
+            "secretName": job.secret_name,
+            "defaultMode": 0o400,
+            "items": [{"key": key, "path": key} for key in job.config.secret_keys],
+            **({"optional": True} if job.secret_optional else {}),
+        }
+        volumes.append({"name": "secrets", "secret": volume})
+        mounts.append({"name": "secrets", "mountPath": SECRETS_DIR, "readOnly": True})
+    if job.large_shm or job.shm_size:
+        limit = {"sizeLimit": job.shm_size} if job.shm_size else {}
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", **limit}})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  # in the pod
+    for number, mount in enumerate(job.mounts):
+        read_only = {"readOnly": True} if mount.read_only else {}
+        volumes.append({"name": f"mount-{number}", "persistentVolumeClaim": {"claimName": mount.source}})
+        mounts.append({"name": f"mount-{number}", "mountPath": mount.target, **read_only})
+    return volumes, mounts
+
+
+def _resources(job: Job) -> JSON:
+    # Memory that is not limited is taken from the neighbours; processor time that nobody uses is not.
+    memory = {"memory": job.memory} if job.memory else {}
+    gpus = {GPU: str(job.gpus)} if job.gpus else {}
+    requests = {**({"cpu": job.cpus} if job.cpus else {}), **memory, **gpus}
+    limits = {**memory, **gpus}
+    return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
+
+
+def _placement(job: Job) -> JSON:
+    config = job.config
+    selector = dict(config.node_selector)
+    if len(job.node_types) == 1:
+        selector[config.node_type_label] = job.node_types[0]
+    placement: JSON = {"nodeSelector": selector} if selector else {}
+    if len(job.node_types) > 1:
+        expression = {"key": config.node_type_label, "operator": "In", "values": list(job.node_types)}
+        terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+        placement["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return placement
+
+
+def check(job: Job) -> None:
+    """See that Kubernetes can run such a job.
+
+    Raises:
+        RefusedError: it cannot.
+    """
+    for text in (*job.argv(time_limit=False), *job.env.values()):
+        if not text.isascii() and text != text.encode(errors="replace").decode():
+            raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
+    if job.workers:
+        raise RefusedError(
+            "--workers needs run:ai: on Kubernetes a job is one pod. Choose --backend runai, or leave it out."
+        )

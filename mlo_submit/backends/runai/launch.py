@@ -1,0 +1,88 @@
+"""Submits a job through `runai`."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from mlo_submit import kube, process, shell
+from mlo_submit.backends.kubernetes.launch import prepare
+from mlo_submit.backends.runai.cli import ANSWER, ENDED, Cli, command, describe, find, probe, refusal, state_of
+from mlo_submit.backends.runai.command import render
+from mlo_submit.errors import RefusedError, UnavailableError, note, warn
+from mlo_submit.job import Job
+from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.machine import Machine
+from mlo_submit.secret import Secret
+
+DELETION = 120.0  # seconds that a finished job may take to go
+
+
+def preview(job: Job, machine: Machine) -> str:
+    """The `runai submit` as a shell line."""
+    if not machine.which("runai"):
+        version: Literal["v1", "v2"] = "v2" if job.config.runai_version == "v2" else "v1"
+        note(f"runai is not on PATH: this is what its version {version[1]} would get (MLO_RUNAI_VERSION says which).")
+        cli = Cli(version=version)
+    else:
+        cli = probe(machine, job)
+    _check(job, cli)
+    return shell.join(render(job, cli)) + "\n"
+
+
+def _check(job: Job, cli: Cli) -> None:
+    if job.secret_files:
+        raise RefusedError("run:ai hands secrets to a pod as variables: leave --secrets files out.")
+    if cli.version == "v2" and any(mount.read_only for mount in job.mounts):
+        raise RefusedError(
+            "version 2 of run:ai's command line mounts a PVC to be written only: leave ':ro' out of --mount."
+        )
+    if cli.version == "v1" and job.given_grace is not None:
+        warn(
+            "version 1 of run:ai's command line has no grace period: --grace is left out, and the cluster's own holds."
+        )
+    if job.queue:
+        warn(f"on run:ai the queue is the project ({job.config.project}): the queue {job.queue} is left out.")
+
+
+def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
+    """Submit through `runai`, once the Secret is in step and the claims are known to exist."""
+    cli = probe(machine, job)
+    _check(job, cli)
+    if kube.has_context(machine):
+        prepare(kube.connect(machine, job.config.kube_context), job, secret, sync=sync)
+    elif sync:
+        raise UnavailableError(
+            "there is no kubeconfig with a context, through which .env is mirrored into its Secret: "
+            "get your cluster's, or leave the Secret as it is with --skip-secret-sync."
+        )
+    else:
+        note("No kubeconfig has a context: whether the PVC and the namespace exist was not checked.")
+    if replace:
+        _delete_finished(job, cli, machine)
+    result = process.run(machine, render(job, cli), timeout=ANSWER)
+    if result.code:
+        raise refusal(job, result)
+
+
+def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
+    found = describe(job, cli, machine)
+    if found is None:
+        return
+    labels = find(found, {"labels"}, dict)
+    if labels is not None and labels.get(MANAGED_BY) != OURS:
+        raise RefusedError(f"the job {job.name} was not made by mlo-submit: --replace leaves it alone.")
+    if state_of(found).lower() not in ENDED:
+        raise RefusedError(
+            f"the job {job.name} is {state_of(found)}: --replace only deletes a finished one. Choose another --name."
+        )
+    deletion = process.run(machine, command(job, cli, "delete"), timeout=ANSWER)
+    if deletion.code:
+        raise refusal(job, deletion)
+    deadline = time.monotonic() + DELETION
+    while describe(job, cli, machine) is not None:
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."
+            )
+        time.sleep(0.5)

@@ -1,0 +1,74 @@
+"""What moves on a terminal, and what stands still where there is none."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+
+import click
+
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+PERIOD = 0.1  # seconds
+ERASE = "\r\x1b[K"
+
+
+def colours(environ: Mapping[str, str]) -> bool | None:
+    """For click's `Context.color`: never with NO_COLOR (https://no-color.org); else as the stream is a terminal."""
+    return False if environ.get("NO_COLOR") else None
+
+
+class Waiting:
+    """Says on stderr what is waited for: a spinner on a terminal, else one line whenever the text changes.
+
+    with Waiting() as waiting:
+        while not ready():
+            waiting.tell("train waits for a node: …")
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def tell(self, text: str) -> None:
+        """Show what is waited for now."""
+        if text == self._text:
+            return
+        self._text = text
+        if not sys.stderr.isatty():
+            click.echo(text, err=True)
+        elif not self._thread:
+            self._end.clear()
+            self._thread = threading.Thread(target=self._spin, daemon=True)
+            self._thread.start()
+
+    def clear(self) -> None:
+        """Take the line away, before anything else is printed."""
+        self._text = ""
+        if self._thread:
+            self._end.set()
+            self._thread.join()
+            self._thread = None
+
+    def _spin(self) -> None:
+        frame = 0
+        while True:
+            width = shutil.get_terminal_size().columns
+            sys.stderr.write(f"{ERASE}{FRAMES[frame % len(FRAMES)]} {self._text[: width - 3]}")
+            sys.stderr.flush()
+            frame += 1
+            if self._end.wait(PERIOD):
+                sys.stderr.write(ERASE)
+                sys.stderr.flush()
+                return
