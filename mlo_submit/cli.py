@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from mlo_submit import terminal
 from mlo_submit.commands import common
 from mlo_submit.errors import MloError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Each command: the module of its group, its name there, and what it does.
 COMMANDS = {
@@ -53,6 +57,14 @@ class Commands(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101  # for the type checker
         return found
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+        """The commands or options that begin so, from the table."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=what) for name, (*_, what) in COMMANDS.items() if name.startswith(incomplete)]
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a file or directory that cannot be had is a message, as everything else that goes wrong."""
         ctx.color = terminal.colours(os.environ)
@@ -70,7 +82,7 @@ class Commands(click.Group):
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
+    if asked and not context.resilient_parsing:
         from importlib.metadata import PackageNotFoundError, version
 
         try:

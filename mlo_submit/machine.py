@@ -52,6 +52,11 @@ class Machine:
         """Where the secrets of local jobs lie while they run."""
         return self._xdg("XDG_STATE_HOME", ".local/state")
 
+    @property
+    def cache(self) -> Path:
+        """Where lies what may be deleted at any time."""
+        return self._xdg("XDG_CACHE_HOME", ".cache")
+
     def _xdg(self, variable: str, default: str) -> Path:
         base = self.environ.get(variable, "")
         return (Path(base) if base.startswith("/") else self.home / default) / "mlo"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlo_submit import units
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.3
@@ -29,7 +32,25 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         return value if self.keep_text else found
 
 
+class JobName(Value):
+    """The name of a job that is there, by which the shell completes it."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+        """The jobs that are there, without those that the command line names already."""
+        from click.shell_completion import CompletionItem
+
+        from mlo_submit.commands.completion import jobs
+
+        named = ctx.params.get(param.name or "") or ()
+        return [
+            CompletionItem(name, help=state)
+            for name, state in jobs(ctx.obj)
+            if name.startswith(incomplete) and name not in named
+        ]
+
+
 NAME = Value("name", units.label)
 SUBDOMAIN = Value("name", units.subdomain)
 DURATION = Value("duration", units.duration)
 MEMORY = Value("amount", units.quantity, keep_text=True)
+JOB = JobName("job", units.label)
