@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(k|[MGTP]|[KMGTP]i|)", re.ASCII)
@@ -18,10 +19,13 @@ _LABEL_KEY = re.compile(
     r"(?:[a-z0-9][-.a-z0-9]{0,251}[a-z0-9]/|[a-z0-9]/)?[A-Za-z0-9](?:[-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
+_IMAGE = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/:@]*")
 _RESOURCE = re.compile(r"[a-z0-9][-.a-z0-9]*/[A-Za-z0-9][-._A-Za-z0-9]*")
 
 MAX_DURATION = 366 * 24 * 3600  # seconds
 MIN_MEMORY = 4 * 2**20  # bytes
+MAX_ID = 4294967293
 
 
 def duration(text: str) -> int:
@@ -118,3 +122,59 @@ def resources(text: str) -> tuple[tuple[str, int], ...]:
         if not _RESOURCE.fullmatch(key) or not (value.isascii() and value.isdigit()):
             raise ValueError(f"must be resources such as rdma/rdma=1, not {key}={value}")
     return tuple((key, int(value)) for key, value in found)
+
+
+def account(text: str) -> str:
+    """The name of an account or of a group: returned unchanged."""
+    if not _ACCOUNT.fullmatch(text) or text in ("root", "ALL"):
+        raise ValueError(
+            "is no account of a pod: at most 32 letters, digits, '.', '_', '-', starting with a letter or '_', "
+            "and not root or ALL"
+        )
+    return text
+
+
+def identity(text: str) -> int:
+    """A uid or gid, other than root's."""
+    if not (text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 10 and int(text) <= MAX_ID):
+        raise ValueError(f"is no id: a decimal number from 1 to {MAX_ID}")
+    return int(text)
+
+
+def path(text: str) -> str:
+    """An absolute path on another machine, such as a pod: without a '/' at its end."""
+    if not text.startswith("/") or ".." in text.split("/") or not text.isprintable():
+        raise ValueError("is no absolute path: it must start with '/' and hold neither '..' nor control characters")
+    return text.rstrip("/") or "/"
+
+
+def image(text: str) -> str:
+    """The name of an image: returned unchanged."""
+    if not _IMAGE.fullmatch(text):
+        raise ValueError("is no image, such as registry.example.org/group/name:tag")
+    return text
+
+
+def word(text: str) -> str:
+    """Text without a blank: returned unchanged."""
+    if not text.isprintable() or " " in text:
+        raise ValueError("must be one word")
+    return text
+
+
+def host(text: str) -> str:
+    """A machine as ssh takes it (HOST, USER@HOST, or a name of its config file): returned unchanged."""
+    if text.startswith("-"):
+        raise ValueError("is no host: write HOST or USER@HOST")
+    return word(text)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """The rule that text is one of these."""
+
+    def rule(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return rule

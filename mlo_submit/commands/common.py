@@ -18,7 +18,8 @@ from mlo_submit.errors import note, warn
 from mlo_submit.machine import Machine
 
 if TYPE_CHECKING:
-    from mlo_submit.env import Config, EnvFile
+    from mlo_submit.env import Config
+    from mlo_submit.envfile import EnvFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +103,6 @@ def tell(config: Config) -> None:
 
 def read(shared: Shared) -> EnvFile:
     """The .env that the options choose."""
-    from mlo_submit import env
+    from mlo_submit import envfile
 
-    return env.read(env.find(shared.machine, shared.env_file), shared.machine.environ)
+    return envfile.read(envfile.find(shared.machine, shared.env_file), shared.machine.environ)

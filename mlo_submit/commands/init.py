@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from mlo_submit import env, kube, process
+from mlo_submit import env, envfile, kube, process
 from mlo_submit.commands import common
 from mlo_submit.errors import ConfigError, note
 from mlo_submit.machine import Machine
@@ -77,7 +77,7 @@ def command(shared: common.Shared, force: bool) -> None:
     values["GIT_USER_NAME"] = ask("GIT_USER_NAME", "Your name in git commits (Enter: none)", "")
     values["GIT_USER_EMAIL"] = ask("GIT_USER_EMAIL", "Your address in git commits (Enter: none)", "")
     text = fill(template().replace("<you>", user), values)
-    env.configure(env.parse(text, {}, path), machine)
+    env.configure(envfile.parse(text, {}, path), machine)
     write(path, text)
     note(f"{path} is written. Put your tokens there (WANDB_API_KEY, HF_TOKEN); then try `mlo-submit run --dry-run`.")
     ignore(path, machine)

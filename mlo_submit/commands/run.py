@@ -87,7 +87,7 @@ def _words(text: str) -> str:
     multiple=True,
     help="GPU node type, such as v100, h100, h200, default (A100), a100-40g. Repeatable.",
 )
-@click.option("-i", "--image", type=values.Value("image", env.image), help="Image to run, instead of RUNAI_IMAGE.")
+@click.option("-i", "--image", type=values.Value("image", units.image), help="Image to run, instead of RUNAI_IMAGE.")
 @click.option("--train", is_flag=True, help="A training job: it ends with its command, and may be retried.")
 @click.option(
     "--workers",
@@ -143,10 +143,10 @@ def _words(text: str) -> str:
     "--pvc", metavar="NAME", type=values.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
 )
 @click.option(
-    "--uid", metavar="NUMBER", type=click.IntRange(1, env.MAX_ID), help="Run as this uid, instead of LDAP_UID."
+    "--uid", metavar="NUMBER", type=click.IntRange(1, units.MAX_ID), help="Run as this uid, instead of LDAP_UID."
 )
 @click.option(
-    "--gid", metavar="NUMBER", type=click.IntRange(1, env.MAX_ID), help="Run with this gid, instead of LDAP_GID."
+    "--gid", metavar="NUMBER", type=click.IntRange(1, units.MAX_ID), help="Run with this gid, instead of LDAP_GID."
 )
 @click.option(
     "--secrets",

@@ -7,10 +7,11 @@ import click
 from mlo_submit import env, kube
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, values
+from mlo_submit.envfile import EnvFile
 from mlo_submit.errors import note
 
 
-def sync(shared: common.Shared, file: env.EnvFile, name: str | None, *, adopt: bool, dry_run: bool = False) -> None:
+def sync(shared: common.Shared, file: EnvFile, name: str | None, *, adopt: bool, dry_run: bool = False) -> None:
     """Mirror .env into its Secret, and say what came of it; `dry_run` only names the keys."""
     needed = {"K8S_NAMESPACE"} if name else {"K8S_NAMESPACE", "RUNAI_SECRET_NAME"}
     config = env.configure(file, shared.machine, needed)

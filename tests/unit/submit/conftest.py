@@ -19,7 +19,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from mlo_submit.cli import main
-from mlo_submit.env import Config, configure, parse
+from mlo_submit.env import Config, configure
+from mlo_submit.envfile import parse
 from mlo_submit.machine import Machine
 
 ENV = """\

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlo_submit import env
+from mlo_submit import env, envfile
+from mlo_submit.backends import kubernetes
 from mlo_submit.errors import ConfigError
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import ENV, config_of
@@ -17,7 +18,7 @@ PATH = Path(".env")
 
 
 def values(text: str, environ: dict[str, str] | None = None) -> dict[str, str]:
-    file = env.parse(text, environ or {}, PATH)
+    file = envfile.parse(text, environ or {}, PATH)
     assert file.problems == ()
     return dict(file.values)
 
@@ -57,7 +58,7 @@ def test_a_key_above_wins_over_the_environment() -> None:
 
 
 def test_an_unknown_name_counts_as_empty_and_is_a_warning() -> None:
-    file = env.parse("\n\nPASSWORD=a${b}c", {}, PATH)
+    file = envfile.parse("\n\nPASSWORD=a${b}c", {}, PATH)
     assert file.values == {"PASSWORD": "ac"}
     assert "line 3" in file.warnings[0]
     assert "PASSWORD has a ${NAME} that is not set" in file.warnings[0]
@@ -74,7 +75,7 @@ def test_an_unknown_name_counts_as_empty_and_is_a_warning() -> None:
     ],
 )
 def test_a_line_that_cannot_be_is_refused_with_its_number(text: str, problem: str) -> None:
-    problems = env.parse(text, {}, PATH).problems
+    problems = envfile.parse(text, {}, PATH).problems
     assert [text for text in problems if text.startswith(problem)], problems
     assert "hidden" not in str(problems), "it may be part of a secret"
 
@@ -92,7 +93,7 @@ def test_single_quotes_keep_any_value(given: dict[str, str]) -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_gives_a_traceback(text: str) -> None:
-    file = env.parse(text, {}, PATH)
+    file = envfile.parse(text, {}, PATH)
     assert set(file.lines) == set(file.values)
     assert all(1 <= line <= text.count("\n") + text.count("\r") + 1 for line in file.lines.values())
 
@@ -100,48 +101,48 @@ def test_no_text_gives_a_traceback(text: str) -> None:
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"\xef\xbb\xbfA=1\r\nB=2\r\n")
-    assert env.read(path, {}).values == {"A": "1", "B": "2"}
+    assert envfile.read(path, {}).values == {"A": "1", "B": "2"}
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"A=\xff")
     with pytest.raises(ConfigError, match="not UTF-8 text"):
-        env.read(path, {})
+        envfile.read(path, {})
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        env.read(tmp_path, {})
+        envfile.read(tmp_path, {})
 
 
 def test_a_world_readable_file_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=1")
     path.chmod(0o644)
-    assert "chmod 600" in env.read(path, {}).warnings[0]
+    assert "chmod 600" in envfile.read(path, {}).warnings[0]
     path.chmod(0o640)
-    assert env.read(path, {}).warnings == ()
+    assert envfile.read(path, {}).warnings == ()
 
 
 def test_the_file_is_searched_in_order(laptop: Machine, tmp_path: Path) -> None:
     """--env-file, MLO_ENV_FILE, ./.env, ~/.config/mlo/.env; the first two must exist where they are named."""
     with pytest.raises(ConfigError, match=r"there is no \.env, neither .*/work/\.env nor .*/\.config/mlo/\.env"):
-        env.find(laptop, None)
+        envfile.find(laptop, None)
     last = laptop.config / ".env"
     last.parent.mkdir(parents=True)
     last.touch()
-    assert env.find(laptop, None) == last
+    assert envfile.find(laptop, None) == last
     here = laptop.cwd / ".env"
     here.touch()
-    assert env.find(laptop, None) == here
+    assert envfile.find(laptop, None) == here
     named, given = tmp_path / "named", tmp_path / "given"
     machine = replace(laptop, environ={"MLO_ENV_FILE": str(named)})
     with pytest.raises(ConfigError, match=r"named \(MLO_ENV_FILE\) does not exist"):
-        env.find(machine, None)
+        envfile.find(machine, None)
     named.touch()
-    assert env.find(machine, None) == named
+    assert envfile.find(machine, None) == named
     given.touch()
-    assert env.find(machine, str(given)) == given
+    assert envfile.find(machine, str(given)) == given
     with pytest.raises(ConfigError, match=r"missing \(--env-file\) does not exist"):
-        env.find(machine, "missing")
+        envfile.find(machine, "missing")
 
 
 def test_defaults(laptop: Machine) -> None:
@@ -224,8 +225,8 @@ def test_the_example_names_every_key_and_is_refused_for_its_placeholders_alone(l
     with pytest.raises(ConfigError) as caught:
         config_of(laptop, text)
     assert all("placeholder" in line for line in caught.value.message.splitlines()[1:])
-    filled = config_of(laptop, text.replace("<you>", "jdoe").replace("<uid>", "123456"), *env.MISSING)
+    filled = config_of(laptop, text.replace("<you>", "jdoe").replace("<uid>", "123456"), *kubernetes.REQUIRED)
     assert filled.image == "ic-registry.epfl.ch/mlo/mlo-base:uv1"
     source = Path(env.__file__).read_text() + Path(env.__file__).with_name("sshkey.py").read_text()
-    for key in env.parse(text, {}, PATH).values:
+    for key in envfile.parse(text, {}, PATH).values:
         assert f'"{key}"' in source, f"{key} is documented, and nothing reads it"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlo_submit import env
+from mlo_submit import env, envfile
+from mlo_submit.backends import kubernetes
 from mlo_submit.commands import init
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import Invoke, write_kubeconfig
@@ -23,7 +24,7 @@ def test_it_asks_and_writes_a_file_that_works(invoke: Invoke, laptop: Machine) -
     path = laptop.cwd / ".env"
     assert path.stat().st_mode & 0o777 == 0o600
     assert sorted(item.name for item in laptop.cwd.iterdir()) == [".env"]
-    config = env.configure(env.read(path, {}), laptop, env.MISSING)
+    config = env.configure(envfile.read(path, {}), laptop, kubernetes.REQUIRED)
     assert (config.username, config.uid, config.group, config.gid) == ("jdoe", 123456, "MLO-unit", 83070)
     assert (config.project, config.namespace) == ("mlo-jdoe", "runai-mlo-jdoe")
     assert (config.secret_name, config.working_dir) == ("runai-mlo-jdoe-env", "/mloscratch/homes/jdoe")
@@ -68,7 +69,7 @@ def test_another_place(invoke: Invoke, tmp_path: Path) -> None:
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r\n"), min_size=1))
 def test_any_answer_comes_back(text: str) -> None:
     filled = init.fill("# GIT_USER_NAME: a comment\nGIT_USER_NAME=\nZ=1\n", {"GIT_USER_NAME": text, "NEW": text})
-    file = env.parse(filled, {}, Path(".env"))
+    file = envfile.parse(filled, {}, Path(".env"))
     assert (dict(file.values), file.problems) == ({"GIT_USER_NAME": text, "Z": "1", "NEW": text}, ())
 
 
