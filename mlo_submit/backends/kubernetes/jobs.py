@@ -27,6 +27,8 @@ class Jobs:
     config: Config
     machine: Machine
     cluster: Cluster
+    container: str = CONTAINER
+    """The container of a pod that is the job; empty where only kubectl knows which one it is."""
 
     @property
     def user(self) -> str:
@@ -71,7 +73,7 @@ class Jobs:
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`kubectl logs`, which renews a login and follows a log through its rotation."""
-        argv = [*self._kubectl("logs"), pod.name, "--container", CONTAINER, "--timestamps"]
+        argv = [*self._kubectl("logs"), pod.name, *self._container(), "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
         argv += [f"--tail={view.tail}"] if view.tail is not None else []
@@ -81,11 +83,14 @@ class Jobs:
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`kubectl exec`."""
         streams = ["--stdin", *(["--tty"] if tty else [])]
-        return [*self._kubectl("exec"), pod.name, "--container", CONTAINER, *streams, "--", *argv]
+        return [*self._kubectl("exec"), pod.name, *self._container(), *streams, "--", *argv]
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """`kubectl port-forward`."""
         return [*self._kubectl("port-forward"), f"pod/{pod.name}", f"{local}:{remote}"]
+
+    def _container(self) -> list[str]:
+        return ["--container", self.container] if self.container else []
 
     def _kubectl(self, verb: str) -> list[str]:
         context = ["--context", self.config.kube_context] if self.config.kube_context else []
