@@ -66,6 +66,24 @@ def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) ->
     return done.returncode
 
 
+def detach(machine: Machine, argv: Sequence[str]) -> None:
+    """Start a program that goes on without us: neither a Ctrl-C nor our end reaches it, and nobody sees what it prints.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    import subprocess
+
+    subprocess.Popen(
+        [_program(machine, argv[0]), *argv[1:]],
+        env=dict(machine.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 def _program(machine: Machine, name: str) -> str:
     if path := machine.which(name):
         return path

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from mlo_submit import labels
+from mlo_submit import labels, process
 from mlo_submit.backends.docker import secretfiles
 from mlo_submit.backends.docker.engine import ask
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.machine import Machine
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, State, Workload, parse_time
+
+# The secrets go while nobody else can have a job of that name.
+REMOVAL = 'docker stop "$1" && rm -rf -- "$2" && docker rm "$1"'
 
 
 def connect(config: Config, machine: Machine) -> Jobs:
@@ -78,11 +81,13 @@ class Jobs:
         return [sys.executable, "-m", "mlo_submit.backends.docker.relay", pod.name, str(local), str(remote)]
 
     def delete(self, job: Workload, *, now: bool) -> None:
-        """Stop the container, with its grace period, and remove it with its secrets."""
-        if not now and not job.ended:
-            self.stop(job)
-        ask(self.machine, "rm", "--force", job.name)
-        secretfiles.sweep(self.machine)
+        """Remove the container with its secrets, once it has stopped: a process of its own waits for that."""
+        if now or job.ended:
+            ask(self.machine, "rm", "--force", job.name)
+            secretfiles.sweep(self.machine)
+        else:
+            secrets = secretfiles.all_of(self.machine) / job.name
+            process.detach(self.machine, ["/bin/sh", "-c", REMOVAL, "mlo-removal", job.name, str(secrets)])
 
     def stop(self, job: Workload) -> None:
         """`docker stop`, which takes as long as the job's grace period."""
