@@ -1,78 +1,12 @@
-"""The docker backend on a real engine: `MLO_IMAGE=mlo:dev pytest tests/engine`."""
+"""The docker backend on a real engine."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-# The files of a test belong to who runs it, or to nobody on this machine when that is root.
-UID, GID = (os.getuid(), os.getgid()) if os.getuid() else (123456, 83070)
-
-CHECKPOINT = """
-import os, signal, sys, time
-def stop(*_):
-    time.sleep(0.3)
-    open("checkpoint", "w").write("trained")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, stop)
-os.write(1, b"started\\n")
-while True:
-    time.sleep(0.05)  # short: a signal just before a sleep does not end it
-"""
-
-
-@dataclass(frozen=True)
-class Laptop:
-    """A home with a .env, and the name of a job that is not taken."""
-
-    home: Path
-    name: str
-
-    def submit(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        environ = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        environ |= {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
-        command = [sys.executable, "-m", "mlo_submit", "--backend", "docker", "run", "--name", self.name, *argv]
-        return subprocess.run(command, env=environ, cwd=self.home, capture_output=True, text=True, timeout=60)
-
-    def docker(self, *argv: str) -> str:
-        done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
-        return done.stdout.strip()
-
-    @property
-    def secrets(self) -> Path:
-        return self.home / ".local/state/mlo/secrets" / self.name
-
-    @property
-    def scratch(self) -> Path:
-        return self.home / ".local/share/mlo/scratch"
-
-    def wait_for_log(self, text: str) -> None:
-        deadline = time.monotonic() + 30
-        while text not in self.docker("logs", self.name):
-            assert time.monotonic() < deadline, f"no {text!r} in the log"
-            time.sleep(0.1)
-
-
-@pytest.fixture
-def laptop(tmp_path: Path) -> Iterator[Laptop]:
-    image = os.environ.get("MLO_IMAGE") or pytest.skip("MLO_IMAGE names no image")
-    (tmp_path / ".env").write_text(
-        f"LDAP_USERNAME=jdoe\nLDAP_UID={UID}\nLDAP_GROUPNAME=lab\nLDAP_GID={GID}\nRUNAI_IMAGE={image}\n"
-        "HF_TOKEN='hf_${literal}'\nEXTRA_SECRET_KEYS=NOTE\nNOTE=\"two\nlines\"\n"
-    )
-    (tmp_path / ".env").chmod(0o600)
-    made = Laptop(home=tmp_path, name=f"engine-{secrets.token_hex(3)}")
-    yield made
-    subprocess.run(["docker", "rm", "--force", made.name], capture_output=True, check=False)  # noqa: S607
+from tests.engine.laptop import CHECKPOINT, GID, UID, Laptop
 
 
 @pytest.mark.parametrize("how", ["files", "env"])
