@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
 BOOT_JSON = "/run/mlo/boot.json"
+IDLE_JSON = "/run/mlo/idle.json"
+IDLE_VARIABLE = "MLO_STOP_WHEN_IDLE"
 TERMINATION_LOG = "/dev/termination-log"
 
 _CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
@@ -48,6 +50,24 @@ def ended(code: int, oom_kills: int, memory_limit: int | None) -> None:
             if code in (-9, 137)
             else f"; {oom_kills} of its processes ran out of memory{limit}"
         )
+    _ended(text)
+
+
+def was_idle() -> bool:
+    """Whether `mlo-idle` has ended the job."""
+    try:
+        with open(IDLE_JSON) as file:
+            return '"stopped": true' in file.read(1024)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def ended_idle() -> None:
+    """Tell that the job was ended as it was asked to be: nobody used its pod."""
+    _ended("was stopped: its pod was not used")
+
+
+def _ended(text: str) -> None:
     log(f"the job {text}")
     try:
         with open(TERMINATION_LOG, "r+") as file:  # only where the runtime put one

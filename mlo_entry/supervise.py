@@ -43,6 +43,9 @@ def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
     oom_kills = cgroup.oom_kills()
     status = _wait(job, is_starting)
     code = os.waitstatus_to_exitcode(status)
+    if code in (0, -raw.SIGTERM, 128 + raw.SIGTERM) and report.was_idle():
+        report.ended_idle()
+        return 0
     report.ended(code, cgroup.oom_kills() - oom_kills, cgroup.memory_limit())
     return 128 - code if code < 0 else code
 

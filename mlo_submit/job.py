@@ -62,6 +62,7 @@ class Flags:
     shm_size: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    stop_when_idle: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ class Job:
     shm_size: str | None
     env: Mapping[str, str]
     mounts: tuple[Mount, ...]
+    stop_when_idle: int | None
 
     @property
     def preemptible(self) -> bool:
@@ -121,14 +123,16 @@ class Job:
 
     def argv(self, *, time_limit: bool) -> tuple[str, ...]:
         """What the pod runs. `time_limit`: the job must end itself after its time, since the backend does not."""
-        if not self.command:
-            return ("sleep", str(self.time or KEEP_ALIVE))
+        waits = ("sleep", str(self.time or KEEP_ALIVE))
+        if not self.command and not self.stop_when_idle:
+            return waits
         return shell.in_setup(
-            self.command,
+            self.command or waits,
             folder=self.exp_folder,
             venv=self.venv,
             limit=self.time if time_limit else None,
             grace=self.grace,
+            stop_when_idle=self.stop_when_idle is not None,
         )
 
 
@@ -164,6 +168,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         shm_size=flags.shm_size,
         env=flags.env,
         mounts=flags.mounts,
+        stop_when_idle=flags.stop_when_idle,
     )
 
 
@@ -194,5 +199,6 @@ def container_environ(job: Job) -> dict[str, str]:
         "UV_CACHE_DIR": f"{home}/.cache/uv",
         "UV_PYTHON_INSTALL_DIR": f"{home}/.uv",
         **({"SCRATCH_SEED_USER": config.seed_user} if config.seed_user else {}),
+        **({"MLO_STOP_WHEN_IDLE": str(job.stop_when_idle)} if job.stop_when_idle else {}),
         **job.env,
     }

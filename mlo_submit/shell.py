@@ -19,11 +19,15 @@ _SETUP = "[[ -r ~/.zshrc ]] && builtin source ~/.zshrc"
 _WAIT = "trap 'exit 143' TERM"
 
 # For backends that know no time limit. The job is the shell's process group; the watcher has a session of its own, so
-# that nobody who waits for the group waits for the watcher.
+# that nobody who waits for the group waits for the watcher. Our PID 1, asked to stop, waits for the job's last process.
 _LIMIT = (
-    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; kill -TERM "-$2" || exit; """
+    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; """
+    """{{ [ -e /run/mlo/boot.json ] && sudo -n kill -TERM 1; }} || kill -TERM "-$2" || exit; """
     """sleep "$3"; kill -KILL "-$2" 2>/dev/null' mlo-limit {limit} $$ {grace} </dev/null >/dev/null &!"""
 )
+
+# Our image's own watcher ends a pod that nobody uses. `setsid` says where an image has none.
+_IDLE = "setsid mlo-idle $$ {grace} </dev/null >/dev/null &!"
 
 
 def quote(word: str) -> str:
@@ -37,7 +41,13 @@ def join(argv: Sequence[str]) -> str:
 
 
 def in_setup(
-    command: Sequence[str] | str, *, folder: str | None, venv: str | None, limit: int | None, grace: int
+    command: Sequence[str] | str,
+    *,
+    folder: str | None,
+    venv: str | None,
+    limit: int | None,
+    grace: int,
+    stop_when_idle: bool = False,
 ) -> tuple[str, ...]:
     """The argv that runs a command in the user's zsh set-up.
 
@@ -47,6 +57,7 @@ def in_setup(
         venv: the virtual environment to activate, relative to `folder`.
         limit: seconds after which the job is stopped, where the backend does not do that.
         grace: seconds from TERM to KILL then.
+        stop_when_idle: whether the job is stopped when nobody uses its pod.
     """
     script = [_SETUP]
     if folder:
@@ -55,6 +66,8 @@ def in_setup(
         script.append(f"builtin source {_path(venv.rstrip('/') + '/bin/activate')} || exit")
     if limit:
         script.append(_LIMIT.format(limit=limit, grace=grace))
+    if stop_when_idle:
+        script.append(_IDLE.format(grace=grace))
     if isinstance(command, str):
         return (ZSH, "-c", "\n".join([*script, _WAIT, 'eval "$1"']), "mlo", command)
     return (ZSH, "-c", "\n".join([*script, 'exec -- "$@"']), "mlo", *command)

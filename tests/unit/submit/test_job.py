@@ -32,6 +32,14 @@ def test_the_pod_reads_back_what_the_configuration_says(laptop: Machine) -> None
     )
 
 
+def test_a_pod_that_may_be_idle_waits_beside_its_watcher(config: Config) -> None:
+    job = from_flags(config, Flags(stop_when_idle=7200), NOW)
+    assert container_environ(job)["MLO_STOP_WHEN_IDLE"] == "7200"
+    *_, script, name, command, seconds = job.argv(time_limit=False)
+    assert "setsid mlo-idle $$ 30 " in script
+    assert (name, command, seconds) == ("mlo", "sleep", "43200")
+
+
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0'\\\r$<"), max_size=12)
 IDS = st.one_of(st.integers(-1, 2**33).map(str), TEXT)
 
