@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mlo_submit import kube, labels
 from mlo_submit.backends.kubernetes import words
 from mlo_submit.backends.kubernetes.manifest import CONTAINER
+from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.kube import JSON, ApiRefusal, Cluster
@@ -73,7 +74,7 @@ class Jobs:
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`kubectl logs`, which renews a login and follows a log through its rotation."""
-        argv = [*self._kubectl("logs"), pod.name, *self._container(), "--timestamps"]
+        argv = [*self.kubectl("logs"), pod.name, *self._container(), "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
         argv += [f"--tail={view.tail}"] if view.tail is not None else []
@@ -83,25 +84,43 @@ class Jobs:
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`kubectl exec`."""
         streams = ["--stdin", *(["--tty"] if tty else [])]
-        return [*self._kubectl("exec"), pod.name, *self._container(), *streams, "--", *argv]
+        return [*self.kubectl("exec"), pod.name, *self._container(), *streams, "--", *argv]
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """`kubectl port-forward`."""
-        return [*self._kubectl("port-forward"), f"pod/{pod.name}", f"{local}:{remote}"]
+        return [*self.kubectl("port-forward"), "--address=127.0.0.1", f"pod/{pod.name}", f"{local}:{remote}"]
 
     def _container(self) -> list[str]:
         return ["--container", self.container] if self.container else []
 
-    def _kubectl(self, verb: str) -> list[str]:
+    def address(self, job: Workload, pod: Pod) -> KubernetesContainer:
+        """The context, and what the pod says of its container."""
+        namespace = self.config.namespace
+        found = self.cluster.call(self.cluster.core.read_namespaced_pod, pod.name, namespace)["spec"]["containers"]
+        container = next((each for each in found if each["name"] == self.container), found[0])
+        return KubernetesContainer(
+            context=self.cluster.context,
+            namespace=namespace,
+            pod=pod.name,
+            name=container["name"],
+            image=container["image"],
+        )
+
+    def kubectl(self, verb: str) -> list[str]:
+        """The beginning of an argv: `kubectl VERB`, in the namespace."""
         context = ["--context", self.config.kube_context] if self.config.kube_context else []
         return ["kubectl", *context, "--namespace", self.config.namespace, verb]
 
     def delete(self, job: Workload, *, now: bool) -> None:
         """Delete the Job in the foreground: it goes after its pods."""
-        grace = {"grace_period_seconds": 0} if now else {}
-        for pod in job.pods if now else ():
-            self._gone(self.cluster.core.delete_namespaced_pod, pod.name, **grace)
+        if now:
+            self.kill(job)
         self._gone(self.cluster.batch.delete_namespaced_job, job.name, propagation_policy="Foreground")
+
+    def kill(self, job: Workload) -> None:
+        """End the pods of the job without their grace period."""
+        for pod in job.pods:
+            self._gone(self.cluster.core.delete_namespaced_pod, pod.name, grace_period_seconds=0)
 
     def _gone(self, method: object, name: str, **options: object) -> None:
         try:
