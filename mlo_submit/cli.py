@@ -25,7 +25,7 @@ COMMANDS = {
     "logs": ("logs", "command", "Show what a job prints."),
     "shell": ("enter", "shell", "Open a shell in a job."),
     "exec": ("enter", "execute", "Run a command in a job."),
-    "port-forward": ("enter", "port_forward", "Reach a port of a job from this machine."),
+    "port-forward": ("forward", "command", "Reach a port of a job from this machine."),
     "code": ("enter", "code", "Open an editor in a job."),
     "stop": ("finish", "stop", "Set a job aside."),
     "resume": ("finish", "resume", "Let a stopped job go on."),
@@ -70,6 +70,9 @@ class Commands(click.Group):
         ctx.color = terminal.colours(os.environ)
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(err=True)  # the terminal showed ^C
+            ctx.exit(130)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
 
 from mlo_submit.errors import UnavailableError
 from mlo_submit.machine import Machine
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 NEEDED_FOR = {
     "docker": "install Docker, or choose another backend with --backend",
@@ -64,6 +68,53 @@ def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) ->
         check=False,
     )
     return done.returncode
+
+
+def attach(machine: Machine, argv: Sequence[str]) -> int:
+    """Run a program on our terminal, or our standard streams. Returns its exit code: 128+n when signal n ended it.
+
+    A Ctrl-C is the program's alone, and so is a TERM.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    import signal
+    import subprocess
+
+    command = [_program(machine, argv[0]), *argv[1:]]
+    interrupt = signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which the program would inherit
+    try:
+        with subprocess.Popen(command, env=dict(machine.environ)) as program:
+            signal.signal(signal.SIGTERM, lambda *_: program.terminate())
+            code = program.wait()
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return 128 - code if code < 0 else code
+
+
+def start(machine: Machine, argv: Sequence[str], *, stderr: IO[bytes]) -> Popen[bytes]:
+    """Start a program that works beside us; what it prints is dropped, but for its messages.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    import subprocess
+
+    return subprocess.Popen(
+        [_program(machine, argv[0]), *argv[1:]],
+        env=dict(machine.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+    )
+
+
+def browse(url: str) -> bool:
+    """Open a page in the user's browser. Returns whether there is one."""
+    import webbrowser
+
+    return webbrowser.open(url)
 
 
 def detach(machine: Machine, argv: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 if TYPE_CHECKING:
+    from mlo_submit.editor import Address
     from mlo_submit.env import Config
     from mlo_submit.job import Job
     from mlo_submit.machine import Machine
@@ -87,6 +88,9 @@ class Jobs(Protocol):
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """The program that listens on a port of this machine (127.0.0.1) and passes it on to a port of the pod."""
+
+    def address(self, job: Workload, pod: Pod) -> Address:
+        """Where an editor finds the container of a pod."""
 
     def delete(self, job: Workload, *, now: bool) -> None:
         """Begin to delete the job and all that is its own. Its grace period holds, unless `now`.

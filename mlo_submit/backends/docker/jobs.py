@@ -13,6 +13,7 @@ from typing import Any
 from mlo_submit import labels, process
 from mlo_submit.backends.docker import secretfiles
 from mlo_submit.backends.docker.engine import ask
+from mlo_submit.editor import DockerContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.machine import Machine
@@ -79,6 +80,10 @@ class Jobs:
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """Our own relay, through `docker exec`: a container's address is nobody's but on Linux."""
         return [sys.executable, "-m", "mlo_submit.backends.docker.relay", pod.name, str(local), str(remote)]
+
+    def address(self, job: Workload, pod: Pod) -> DockerContainer:
+        """The container's name."""
+        return DockerContainer(name=pod.name)
 
     def delete(self, job: Workload, *, now: bool) -> None:
         """Remove the container with its secrets, once it has stopped: a process of its own waits for that."""

@@ -11,7 +11,7 @@ from mlo_submit.backends.kubernetes.manifest import CONTAINER
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
 from mlo_submit.machine import Machine
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload, parse_time
 
@@ -40,8 +40,8 @@ class Jobs:
         """The Jobs that mlo-submit made, with their pods: two requests."""
         selector = labels.mine(None if everybody else self.user)
         namespace = self.config.namespace
-        jobs = self.cluster.call(self.cluster.batch.list_namespaced_job, namespace, label_selector=selector)
-        pods = self.cluster.call(self.cluster.core.list_namespaced_pod, namespace, label_selector=selector)
+        jobs = self.cluster.call("GET", path("jobs", namespace), labelSelector=selector)
+        pods = self.cluster.call("GET", path("pods", namespace), labelSelector=selector)
         of: dict[str, list[JSON]] = {}
         for pod in pods["items"]:
             of.setdefault(pod["metadata"]["labels"].get("job-name", ""), []).append(pod)
@@ -52,19 +52,19 @@ class Jobs:
         """The Job of that name, with its pods."""
         namespace = self.config.namespace
         try:
-            job = self.cluster.call(self.cluster.batch.read_namespaced_job, name, namespace)
+            job = self.cluster.call("GET", path("jobs", namespace, name))
         except ApiRefusal as error:
             if error.status == 404:
                 raise RefusedError(f"there is no job {name} in {namespace}: `mlo-submit list` shows yours.") from None
             raise
         selector = f"job-name={name}"
-        pods = self.cluster.call(self.cluster.core.list_namespaced_pod, namespace, label_selector=selector)["items"]
+        pods = self.cluster.call("GET", path("pods", namespace), labelSelector=selector)["items"]
         return words.workload(job, pods)
 
     def events(self, job: Workload) -> list[Event]:
         """The events of the Job and of its pods."""
         names = {job.name, *(pod.name for pod in job.pods)}
-        listed = self.cluster.call(self.cluster.core.list_namespaced_event, self.config.namespace)["items"]
+        listed = self.cluster.call("GET", path("events", self.config.namespace))["items"]
         found = []
         for item in listed:
             at = parse_time(item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"])
@@ -90,9 +90,6 @@ class Jobs:
         """`kubectl port-forward`."""
         return [*self.kubectl("port-forward"), "--address=127.0.0.1", f"pod/{pod.name}", f"{local}:{remote}"]
 
-    def _container(self) -> list[str]:
-        return ["--container", self.container] if self.container else []
-
     def address(self, job: Workload, pod: Pod) -> KubernetesContainer:
         """The context, and what the pod says of its container."""
         namespace = self.config.namespace
@@ -105,6 +102,9 @@ class Jobs:
             name=container["name"],
             image=container["image"],
         )
+
+    def _container(self) -> list[str]:
+        return ["--container", self.container] if self.container else []
 
     def kubectl(self, verb: str) -> list[str]:
         """The beginning of an argv: `kubectl VERB`, in the namespace."""
@@ -139,7 +139,7 @@ class Jobs:
 
     def _patch(self, job: Workload, *, suspend: bool, stopped: str | None) -> None:
         patch = {"metadata": {"annotations": {words.STOPPED: stopped}}, "spec": {"suspend": suspend}}
-        self.cluster.call(self.cluster.batch.patch_namespaced_job, job.name, self.config.namespace, patch)
+        self.cluster.call("PATCH", path("jobs", self.config.namespace, job.name), patch)
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
         """Nothing yet."""

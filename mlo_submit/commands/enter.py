@@ -1,0 +1,117 @@
+"""`mlo-submit shell`, `exec` and `code`: be in a job."""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from functools import partial
+
+import click
+
+from mlo_submit import editor as editors
+from mlo_submit import process, session
+from mlo_submit.commands import common, values
+from mlo_submit.commands.arrival import arrive, look
+from mlo_submit.errors import MloError, RefusedError, note
+from mlo_submit.workload import Pod
+
+worker_option = click.option(
+    "--worker",
+    "rank",
+    metavar="NUMBER",
+    type=click.IntRange(min=0),
+    default=0,
+    help="The pod of a job with several: 0 is the master.",
+)
+
+
+@click.command(short_help="Open a shell in a job.")
+@common.shared_options
+@worker_option
+@click.argument("job", type=values.JOB)
+@click.pass_context
+def shell(context: click.Context, job: str, rank: int) -> None:
+    """Open a shell in a job: as you, in its working directory (or --exp-folder), with its environment.
+
+    A job that does not run yet is waited for. The exit code is the shell's.
+    """
+    context.exit(_enter(context.obj, job, rank))
+
+
+@click.command("exec", short_help="Run a command in a job.")
+@common.shared_options
+@worker_option
+@click.argument("job", type=values.JOB)
+@click.argument("argv", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
+@click.pass_context
+def execute(context: click.Context, job: str, rank: int, argv: tuple[str, ...]) -> None:
+    """Run a command in a job: as you, in its working directory (or --exp-folder), with its environment.
+
+    The words reach the command as they are. It has your terminal, or what is piped in and out; its exit code is ours.
+
+    \b
+      mlo-submit exec train -- nvidia-smi
+      mlo-submit exec train -- tar c results | tar x
+    """
+    if not argv:
+        raise click.UsageError(f"name a command behind --, or open a shell: {common.line(context.obj, 'shell', job)}")
+    context.exit(_enter(context.obj, job, rank, *argv))
+
+
+def _enter(shared: common.Shared, name: str, rank: int, *command: str) -> int:
+    """Run a command, or a shell, in a pod that runs. Returns its exit code."""
+    line = partial(common.line, shared)
+    reached = common.reach(shared)
+    job, pod = arrive(reached.jobs, name, rank, line)
+    tty = sys.stdin.isatty() and sys.stdout.isatty()
+    term = reached.machine.environ.get("TERM", "") if tty else ""
+    argv = session.argv(command, folder=session.folder_of(job), term=term)
+    code = process.attach(reached.machine, reached.jobs.execute(job, pod, argv, tty=tty))
+    if code:
+        # The command ended so, or its pod did.
+        try:
+            found = look(reached.jobs.find(name), rank, line)
+        except MloError as error:
+            note(error.message)
+        else:
+            if found != pod and (not isinstance(found, Pod) or found.name != pod.name):
+                note(f"The pod {pod.name} is gone. Enter the next one with `{line('shell', name)}`.")
+    return code
+
+
+@click.command(short_help="Open an editor in a job.")
+@common.shared_options
+@worker_option
+@click.option(
+    "--editor",
+    type=click.Choice(editors.EDITORS),
+    default=editors.EDITORS[0],
+    show_default=True,
+    help="The editor to open.",
+)
+@click.argument("job", type=values.JOB)
+@click.argument("path", metavar="[DIR]", default="")
+@click.pass_obj
+def code(shared: common.Shared, job: str, rank: int, editor: editors.Editor, path: str) -> None:
+    """Open VS Code or Cursor in a job, at its working directory (or --exp-folder), or at DIR in there.
+
+    Without the editor on this machine, its address of the job is printed.
+    """
+    reached = common.reach(shared)
+    machine, jobs = reached.machine, reached.jobs
+    found, pod = arrive(jobs, job, rank, partial(common.line, shared))
+    folder = path if path.startswith("~") else posixpath.join(session.folder_of(found), path)
+    asked = jobs.execute(found, pod, session.argv(["pwd"], folder=folder), tty=False)
+    answer = process.run(machine, asked, timeout=session.BOOT + 15)
+    if answer.code:
+        raise RefusedError(f"{path or 'the working directory'} cannot be opened in {job}: {answer.stderr.strip()}")
+    container = jobs.address(found, pod)
+    uri = editors.uri(editor, container, answer.stdout.rstrip("\n"))
+    if machine.which(editor):
+        if process.stream(machine, [editor, "--folder-uri", uri], to_stderr=True):
+            raise RefusedError(f"{editor} does not open {uri}: see above. {editors.needs(editor)}")
+        note(f"{editor} opens {answer.stdout.strip()} in {job}. {editors.needs(editor)}")
+    else:
+        click.echo(uri)
+        note(f"`{editor}` is not on PATH. On a machine that has it: {editor} --folder-uri '{uri}'")
+        note(f"Or in its window: {editors.by_hand(container)}. {editors.needs(editor)}")
