@@ -7,43 +7,16 @@ from typing import Any
 
 import click
 
-from mlo_submit import backends, env, follow, units
+from mlo_submit import backends, env, follow
 from mlo_submit import secret as secrets
-from mlo_submit.commands import common, values
+from mlo_submit.commands import common, options
 from mlo_submit.commands.secret import sync
 from mlo_submit.errors import note, warn
-from mlo_submit.job import Flags, Mount, from_flags
+from mlo_submit.job import Flags, from_flags
 from mlo_submit.workload import LogView
 
 # A flag of `run` that stands in for a key of .env.
 INSTEAD = {"image": "RUNAI_IMAGE", "secret_name": "RUNAI_SECRET_NAME", "pvc": "SCRATCH_PVC"}
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equal, value = text.partition("=")
-    if not equal:
-        raise ValueError("must be NAME=VALUE")
-    return units.variable(name), value
-
-
-def _mount(text: str) -> Mount:
-    read_only = text.endswith(":ro")
-    source, _, target = (text[:-3] if read_only else text).rpartition(":")
-    if not source or not target.startswith("/") or ".." in target.split("/"):
-        raise ValueError("must be SRC:DST or SRC:DST:ro, with an absolute DST")
-    return Mount(source=source, target=target, read_only=read_only)
-
-
-def _cpus(text: str) -> str:
-    if not units.CPUS.fullmatch(text) or not float(text.rstrip("m")):
-        raise ValueError("is no number of processors: write 8, 0.5 or 500m")
-    return text
-
-
-def _words(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError("is empty")
-    return text
 
 
 @click.command(
@@ -51,122 +24,13 @@ def _words(text: str) -> str:
     context_settings={"max_content_width": 110},
 )
 @common.shared_options
-@click.option("-n", "--name", type=values.NAME, help="Name of the job. Default: USER-DATE-TIME.")
-@click.option(
-    "-c", "--command", "line", type=values.Value("line", _words), help="A shell line to run, instead of -- COMMAND."
-)
-@click.option(
-    "--exp-folder",
-    metavar="DIR",
-    type=values.Value("dir", _words),
-    help="Where the command runs; relative to WORKING_DIR.",
-)
-@click.option(
-    "--venv",
-    metavar="DIR",
-    type=values.Value("dir", _words),
-    help="Virtual environment to activate; relative to --exp-folder.",
-)
-@click.option(
-    "-t",
-    "--time",
-    metavar="DURATION",
-    type=values.DURATION,
-    help="Longest run time: 12h, 45m, 2d6h30m. Default: none, and 12h for a pod without a command.",
-)
-@click.option(
-    "-g", "--gpus", metavar="NUMBER", type=click.IntRange(0, 64), default=0, show_default=True, help="Number of GPUs."
-)
-@click.option("--cpus", type=values.Value("number", _cpus), help="Number of processors.")
-@click.option("--memory", metavar="AMOUNT", type=values.MEMORY, help="Memory: 64G, 64Gi.")
-@click.option(
-    "--node-type",
-    "node_types",
-    metavar="TYPE",
-    type=values.Value("type", units.label_value),
-    multiple=True,
-    help="GPU node type, such as v100, h100, h200, default (A100), a100-40g. Repeatable.",
-)
-@click.option("-i", "--image", type=values.Value("image", units.image), help="Image to run, instead of RUNAI_IMAGE.")
-@click.option("--train", is_flag=True, help="A training job: it ends with its command, and may be retried.")
-@click.option(
-    "--workers",
-    metavar="NUMBER",
-    type=click.IntRange(0, 1000),
-    default=0,
-    help="Pods in addition to the master, for multi-node training. Implies --train.",
-)
-@click.option(
-    "--retries",
-    "--backofflimit",
-    "--backoff-limit",
-    metavar="NUMBER",
-    type=click.IntRange(0, 100),
-    default=0,
-    help="How often a failed training job is started again.",
-)
-@click.option(
-    "--grace",
-    metavar="DURATION",
-    type=values.DURATION,
-    help="Time from TERM to KILL when the job is stopped. Default: 30s.",
-)
-@click.option(
-    "-f", "--follow", "follow_log", is_flag=True, help="Show the job's output until it ends; exit with its exit code."
-)
-@click.option("--replace", is_flag=True, help="Delete a finished job of the same name first.")
-@click.option("--dry-run", "--dry", "dry_run", is_flag=True, help="Print what would be sent, and send nothing.")
-@click.option("-p", "--port", metavar="NUMBER", type=click.IntRange(1, 65535), help="A port of the pod to expose.")
-@click.option(
-    "--env",
-    "variables",
-    metavar="NAME=VALUE",
-    type=values.Value("variable", _variable),
-    multiple=True,
-    help="A variable for the job. Repeatable.",
-)
-@click.option(
-    "--mount",
-    "mounts",
-    metavar="SRC:DST[:ro]",
-    type=values.Value("mount", _mount),
-    multiple=True,
-    help="Another PVC (docker: directory) in the pod. Repeatable.",
-)
-@click.option("--large-shm", is_flag=True, help="A larger /dev/shm.")
-@click.option("--shm-size", metavar="AMOUNT", type=values.MEMORY, help="A /dev/shm of this size.")
-@click.option("--host-ipc", is_flag=True, help="Share the host's IPC namespace.")
-@click.option(
-    "--queue", type=values.Value("name", units.label_value), help="Queue of the scheduler, instead of MLO_QUEUE."
-)
-@click.option(
-    "--pvc", metavar="NAME", type=values.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
-)
-@click.option(
-    "--uid", metavar="NUMBER", type=click.IntRange(1, units.MAX_ID), help="Run as this uid, instead of LDAP_UID."
-)
-@click.option(
-    "--gid", metavar="NUMBER", type=click.IntRange(1, units.MAX_ID), help="Run with this gid, instead of LDAP_GID."
-)
-@click.option(
-    "--secrets",
-    type=click.Choice(["files", "env"]),
-    help="How secrets reach the pod: env for images without our entrypoint.",
-)
-@click.option(
-    "--secret-name",
-    metavar="NAME",
-    type=values.SUBDOMAIN,
-    help="Secret that mirrors .env, instead of RUNAI_SECRET_NAME.",
-)
-@click.option("--skip-secret-sync", is_flag=True, help="Leave the Secret as it is.")
+@options.of_job
 @click.option("--sync-secret-only", is_flag=True, help="Mirror .env into the Secret, and launch nothing.")
 @click.argument("argv", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 @click.pass_context
 def command(
     context: click.Context,
     /,
-    variables: tuple[tuple[str, str], ...],
     follow_log: bool,
     replace: bool,
     dry_run: bool,
@@ -182,39 +46,42 @@ def command(
       mlo-submit run -n sandbox -t 4h
     """
     shared: common.Shared = context.obj
-    machine = shared.machine
-    if flags["line"] and flags["argv"]:
-        raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
-    file = common.read(shared)
     if sync_secret_only:
-        sync(shared, file, flags["secret_name"], adopt=False, dry_run=dry_run)
+        sync(shared, common.read(shared), flags["secret_name"], adopt=False, dry_run=dry_run)
         return
+    context.exit(launch(shared, Flags(**flags), follow_log=follow_log, replace=replace, dry_run=dry_run))
+
+
+def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bool, dry_run: bool) -> int:
+    """Launch a job, or show what would be sent. Returns the exit code: with `follow_log` the job's own."""
+    if flags.line and flags.argv:
+        raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
+    if flags.stop_when_idle and (flags.train or flags.workers):
+        raise click.UsageError("--stop-when-idle is for interactive jobs: a training job ends with its command.")
+    machine = shared.machine
+    file = common.read(shared)
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)
     backend = backends.load(name)
-    config = env.configure(file, machine, backend.REQUIRED - {key for flag, key in INSTEAD.items() if flags[flag]})
+    instead = {key for flag, key in INSTEAD.items() if getattr(flags, flag)}
+    config = env.configure(file, machine, backend.REQUIRED - instead)
     common.tell(config)
-    job = from_flags(config, Flags(**flags, env=dict(variables)), datetime.now())
+    job = from_flags(config, flags, datetime.now())
     if job.retries and not job.training:
         warn("--retries is for training jobs, and this one is interactive: add --train.")
     note(f"Backend: {name} ({why}).")
     if dry_run:
         click.echo(backend.preview(job, machine), nl=False)
-        return
-    backend.submit(
-        job,
-        secrets.from_config(config, flags["secret_name"]),
-        machine,
-        sync=not flags["skip_secret_sync"],
-        replace=replace,
-    )
+        return 0
+    secret = secrets.from_config(config, flags.secret_name)
+    backend.submit(job, secret, machine, sync=not flags.skip_secret_sync, replace=replace)
     note(f"{job.name} is submitted. Next:")
     for words in (("logs", "-f"), ("shell",), ("describe",), ("delete",)):
         note(f"  {common.line(shared, *words, job.name)}")
     if not follow_log:
         click.echo(job.name)
-        return
+        return 0
     try:
-        context.exit(follow.show(machine, backend.connect(config, machine), job.name, LogView(follow=True)))
+        return follow.show(machine, backend.connect(config, machine), job.name, LogView(follow=True))
     except KeyboardInterrupt:
         note(f"\n{job.name} goes on.")
-        context.exit(130)
+        return 130
