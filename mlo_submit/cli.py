@@ -57,7 +57,7 @@ class Commands(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101  # for the type checker
         return found
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """The commands or options that begin so, from the table."""
         from click.shell_completion import CompletionItem
 

@@ -7,17 +7,36 @@ import sys
 import threading
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from mlo_submit.workload import State
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PERIOD = 0.1  # seconds
 ERASE = "\r\x1b[K"
 
+COLOURS: Final[Mapping[State, str]] = {
+    "Pending": "yellow",
+    "Starting": "cyan",
+    "Running": "green",
+    "Preempted": "yellow",
+    "Stopping": "magenta",
+    "Stopped": "blue",
+    "Failed": "red",
+}
+
 
 def colours(environ: Mapping[str, str]) -> bool | None:
     """For click's `Context.color`: never with NO_COLOR (https://no-color.org); else as the stream is a terminal."""
     return False if environ.get("NO_COLOR") else None
+
+
+def paint(state: State, text: str) -> str:
+    """Text in the colour of a job's state, which `click.echo` takes away where it does not belong."""
+    return click.style(text, fg=COLOURS.get(state))
 
 
 class Waiting:

@@ -35,7 +35,7 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 class JobName(Value):
     """The name of a job that is there, by which the shell completes it."""
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """The jobs that are there, without those that the command line names already."""
         from click.shell_completion import CompletionItem
 
