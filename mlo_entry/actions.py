@@ -158,6 +158,12 @@ class RunHook(Action):
     verb = "run"
 
 
+class Tell(Action):
+    """Something that the plan chose, for the log."""
+
+    message: str
+
+
 class Warn(Action):
     """Something that the plan found wrong, for the log."""
 

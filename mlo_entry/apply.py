@@ -8,7 +8,7 @@ import os
 import stat
 import time
 
-from . import accounts, actions
+from . import accounts, actions, report
 from .errors import BootError, DirectoryError, RefusedError, reason
 
 TYPE_CHECKING = False
@@ -348,6 +348,11 @@ def _run_hook(action: actions.RunHook, _: Mapping[str, str]) -> str | bool:
     return f"the hook {action.path} failed with exit code {code}" if code else True
 
 
+def _tell(action: actions.Tell, _: Mapping[str, str]) -> bool:
+    report.log(action.message)
+    return False
+
+
 def _warn(action: actions.Warn, _: Mapping[str, str]) -> str:
     return action.message
 
@@ -366,5 +371,6 @@ _APPLY: Mapping[type[actions.Action], Callable[[Any, Mapping[str, str]], str | b
     actions.RemoveTree: _remove_tree,
     actions.SetGitIdentity: _set_git_identity,
     actions.RunHook: _run_hook,
+    actions.Tell: _tell,
     actions.Warn: _warn,
 }

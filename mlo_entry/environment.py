@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from . import network
 from .host import is_variable
 from .record import Record
 
@@ -44,6 +45,7 @@ def session(settings: Settings, host: Host) -> dict[str, str]:
     }
     if host.mount_of(settings.uv_cache) != host.mount_of(settings.working_dir):
         variables["UV_LINK_MODE"] = "copy"  # no hard link leads from one mount to another
+    variables |= network.variables(settings.environ, host.rdma)
     return {name: settings.environ.get(name) or value for name, value in variables.items()}
 
 

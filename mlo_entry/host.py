@@ -7,6 +7,9 @@ import os
 from .record import Record
 
 HOOKS = "/etc/mlo/boot.d"
+HCAS = "/sys/class/infiniband"
+VERBS = "/dev/infiniband"  # what a pod that was given RDMA has
+IPV4 = "0000:0000:0000:0000:0000:ffff:"
 MAX_SECRET = (128 << 10) - 512  # bytes: the kernel's bound on one variable is 128 KiB, with its name
 
 
@@ -16,6 +19,16 @@ class Identity(Record):
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+
+
+class RdmaPort(Record):
+    """A port of an RDMA device (HCA): its link layer, and the index of its RoCE v2 address for IPv4, if it has one."""
+
+    device: str
+    number: int
+    active: bool
+    link: str
+    gid_index: int | None
 
 
 class Host(Record):
@@ -28,6 +41,7 @@ class Host(Record):
     mounts: tuple[str, ...]  # mount points
     groups: tuple[int, ...]  # supplementary gids that the runtime gave
     hooks: tuple[str, ...]  # executables of a derived image, in order
+    rdma: tuple[RdmaPort, ...] = ()  # of the devices that the pod was given
 
     def mount_of(self, path: str) -> str:
         """The mount point on which `path` lies."""
@@ -45,7 +59,38 @@ def read(groups: tuple[int, ...]) -> Host:
         mounts=tuple(mount.replace("\\040", " ") for mount in mounts),
         groups=groups,
         hooks=tuple(path for path in _listed(HOOKS) if os.path.isfile(path) and os.access(path, os.X_OK)),
+        rdma=read_rdma(HCAS) if os.path.isdir(VERBS) else (),
     )
+
+
+def read_rdma(directory: str) -> tuple[RdmaPort, ...]:
+    """The ports under a directory such as /sys/class/infiniband, which shows all devices of the node."""
+    found = []
+    for device in _listed(directory):
+        for port in _listed(f"{device}/ports"):
+            if not (number := os.path.basename(port)).isdecimal():
+                continue
+            found.append(
+                RdmaPort(
+                    device=os.path.basename(device),
+                    number=int(number),
+                    active=_text(f"{port}/state").startswith("4:"),
+                    link=_text(f"{port}/link_layer").strip(),
+                    gid_index=_roce_v2(port),
+                )
+            )
+    return tuple(found)
+
+
+def _roce_v2(port: str) -> int | None:
+    """The lowest index whose address is an IPv4 one (::ffff:a.b.c.d) of RoCE v2."""
+    indices = sorted(int(name) for name in map(os.path.basename, _listed(f"{port}/gids")) if name.isdecimal())
+    for index in indices:
+        if not _text(f"{port}/gids/{index}").startswith(IPV4):
+            continue
+        if _text(f"{port}/gid_attrs/types/{index}").strip() == "RoCE v2":  # of an unused index this cannot be read
+            return index
+    return None
 
 
 def read_secrets(directory: str) -> tuple[dict[str, str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import account, git, home, hooks, session, ssh, storage
+from . import account, git, home, hooks, network, session, ssh, storage
 
 STEPS = (
     ("account", account.plan),
@@ -10,6 +10,7 @@ STEPS = (
     ("home", home.plan),
     ("ssh", ssh.plan),
     ("git", git.plan),
+    ("network", network.plan),
     ("session", session.plan),
     ("hooks", hooks.plan),
 )
