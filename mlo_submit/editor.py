@@ -37,25 +37,25 @@ class DockerContainer:
 Address = KubernetesContainer | DockerContainer
 
 
-def uri(editor: Editor, container: Address, path: str) -> str:
+def uri(editor: Editor, address: Address, path: str) -> str:
     """The address of a directory (an absolute path) in a container."""
-    return f"vscode-remote://{_authority(editor, container)}{quote(path)}"
+    return f"vscode-remote://{_authority(editor, address)}{quote(path)}"
 
 
-def _authority(editor: Editor, container: Address) -> str:
-    if isinstance(container, DockerContainer):
+def _authority(editor: Editor, address: Address) -> str:
+    if isinstance(address, DockerContainer):
         if editor == "cursor":
-            return "attached-container+" + _hex(settingType="container", containerId=container.name)
-        return "attached-container+" + _hex(containerName=f"/{container.name}")
+            return "attached-container+" + _hex(settingType="container", containerId=address.name)
+        return "attached-container+" + _hex(containerName=f"/{address.name}")
     fields = {
-        "context": container.context,
-        "podname": container.pod,
-        "namespace": container.namespace,
-        "name": container.name,
+        "context": address.context,
+        "podname": address.pod,
+        "namespace": address.namespace,
+        "name": address.name,
     }
     if editor == "cursor":
         return "k8s-container+" + _hex(settingType="pod", **fields)
-    fields["image"] = container.image
+    fields["image"] = address.image
     return "+".join(["k8s-container", *(f"{key}={quote(value, safe='')}" for key, value in fields.items())])
 
 
@@ -63,21 +63,23 @@ def _hex(**fields: str) -> str:
     return json.dumps(fields).encode().hex()
 
 
-def needs(editor: Editor) -> str:
+def needs(editor: Editor, address: Address) -> str:
     """A sentence: the extensions that must be there."""
     if editor == "cursor":
         return "It needs the extension Dev Containers (anysphere.remote-containers)."
+    if isinstance(address, DockerContainer):
+        return "It needs the extension Dev Containers (ms-vscode-remote.remote-containers)."
     return (
         "It needs the extensions Dev Containers (ms-vscode-remote.remote-containers) and Kubernetes "
         "(ms-kubernetes-tools.vscode-kubernetes-tools)."
     )
 
 
-def by_hand(container: Address) -> str:
+def by_hand(address: Address) -> str:
     """Where to click instead."""
-    if isinstance(container, DockerContainer):
-        return f"Dev Containers: Attach to Running Container…, then {container.name}"
+    if isinstance(address, DockerContainer):
+        return f"Dev Containers: Attach to Running Container…, then {address.name}"
     return (
-        f"the Kubernetes view, {container.context}, namespace {container.namespace}, Workloads, Pods, "
-        f"a right click on {container.pod}, Attach Visual Studio Code"
+        f"the Kubernetes view, {address.context}, namespace {address.namespace}, Workloads, Pods, "
+        f"a right click on {address.pod}, Attach Visual Studio Code"
     )

@@ -53,6 +53,6 @@ def look(job: Workload, rank: int, line: Line) -> Pod | str:
         return pod
     if job.state == "Running" and (pod is None or pod.state in ENDED):
         there = ", ".join(str(pod.rank) for pod in job.pods if pod.state == "Running")
-        raise RefusedError(f"{job.name} has no worker {rank} that runs: choose --worker among {there}.")
+        raise RefusedError(f"{job.name} has no worker {rank} that runs. Those that do: {there}.")
     state, reason = (pod.state, pod.reason) if pod and pod.reason else (job.state, job.reason)
     return f"{job.name} is {state}" + (f": {reason}" if reason else "")

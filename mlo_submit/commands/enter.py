@@ -105,13 +105,15 @@ def code(shared: common.Shared, job: str, rank: int, editor: editors.Editor, pat
     answer = process.run(machine, asked, timeout=session.BOOT + 15)
     if answer.code:
         raise RefusedError(f"{path or 'the working directory'} cannot be opened in {job}: {answer.stderr.strip()}")
-    container = jobs.address(found, pod)
-    uri = editors.uri(editor, container, answer.stdout.rstrip("\n"))
+    place = answer.stdout.removesuffix("\n")
+    address = jobs.address(found, pod)
+    uri = editors.uri(editor, address, place)
+    needs = editors.needs(editor, address)
     if machine.which(editor):
         if process.stream(machine, [editor, "--folder-uri", uri], to_stderr=True):
-            raise RefusedError(f"{editor} does not open {uri}: see above. {editors.needs(editor)}")
-        note(f"{editor} opens {answer.stdout.strip()} in {job}. {editors.needs(editor)}")
+            raise RefusedError(f"{editor} does not open {uri}: see above. {needs}")
+        note(f"{editor} opens {place} in {job}. {needs}")
     else:
         click.echo(uri)
         note(f"`{editor}` is not on PATH. On a machine that has it: {editor} --folder-uri '{uri}'")
-        note(f"Or in its window: {editors.by_hand(container)}. {editors.needs(editor)}")
+        note(f"Or in its window: {editors.by_hand(address)}. {needs}")
