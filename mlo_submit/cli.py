@@ -70,7 +70,7 @@ class Commands(click.Group):
         ctx.color = terminal.colours(os.environ)
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # which is a Ctrl-C at one of click's questions
             click.echo(err=True)  # the terminal showed ^C
             ctx.exit(130)
         except OSError as error:

@@ -60,8 +60,9 @@ class Waiting:
     ) -> None:
         self.clear()
 
-    def tell(self, text: str) -> None:
-        """Show what is waited for now."""
+    def tell(self, text: str, live: str = "") -> None:
+        """Show what is waited for now; `live` is what a terminal shows instead, which may count the seconds."""
+        text = (live if sys.stderr.isatty() else "") or text
         if text == self._text:
             return
         self._text = text

@@ -1,0 +1,88 @@
+"""`mlo-submit rerun`: launch a job again."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace as changed
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from mlo_submit import submission
+from mlo_submit.commands import common, options, run, typed, values
+from mlo_submit.errors import RefusedError
+from mlo_submit.job import Flags
+
+LONGEST = 62  # characters of a name beside its number; Kubernetes allows 63 with the '-'
+
+
+@click.command(short_help="Launch a job again, with flags changed.")
+@common.shared_options
+@options.of_job
+@click.argument("old", metavar="JOB", type=values.JOB)
+@click.argument("argv", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+@click.pass_context
+def command(context: click.Context, /, old: str, follow_log: bool, replace: bool, dry_run: bool, **flags: Any) -> None:
+    """Launch a job again with the flags that launched it, and with the .env of now.
+
+    Flags that are given here take the place of those: -c and -- COMMAND of each other, --mount and --node-type of all
+    of theirs; --env only of the variables that it names. --no-train, --no-large-shm and the like turn a flag off.
+
+    The new job is named by --name; else train becomes train-2, or with --replace stays train.
+
+    \b
+      mlo-submit rerun train --env LR=1e-4
+      mlo-submit rerun train --replace -- python train.py --resume
+    """
+    shared: common.Shared = context.obj
+    jobs = common.reach(shared).jobs
+    job = jobs.find(old)
+    if not job.submission:
+        raise RefusedError(
+            f"{old} does not tell with which flags it was launched: submit it with `{common.line(shared, 'run')}`."
+        )
+    kept = submission.decode(job.submission)
+    _check(context, kept)
+    if replace:
+        kept = changed(kept, name=old)
+    elif kept.name:  # else it is made anew, of the time
+        kept = changed(kept, name=next_name(old, {job.name for job in jobs.all(everybody=True)}))
+    given = {name: value for name, value in flags.items() if _is_given(context, name, value)}
+    context.exit(run.launch(shared, merge(kept, given), follow_log=follow_log, replace=replace, dry_run=dry_run))
+
+
+def merge(kept: Flags, given: Mapping[str, Any]) -> Flags:
+    """The flags of a job with those that are given in their place. Pure."""
+    values = dict(given)
+    if "env" in given:
+        values["env"] = {**kept.env, **given["env"]}
+    if "line" in given or "argv" in given:
+        values = {"line": None, "argv": (), **values}
+    return changed(kept, **values)
+
+
+def next_name(old: str, taken: Collection[str]) -> str:
+    """The name with its number raised, to one that is not taken: train, train-2, train-3. Pure."""
+    match = re.fullmatch(r"(.+?)(?:-([1-9]\d{0,3}))?", old)
+    assert match  # noqa: S101  # a name is not empty
+    base, number = match[1], int(match[2] or 1)
+    names = (f"{base[: LONGEST - len(str(n))].rstrip('-')}-{n}" for n in itertools.count(number + 1))
+    return next(name for name in names if name not in taken)
+
+
+def _is_given(context: click.Context, name: str, value: object) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE and value != ()
+
+
+def _check(context: click.Context, kept: Flags) -> None:
+    """See that `run` takes these flags: they may have been changed by hand, or be of another version."""
+    try:
+        run.command.make_context("run", typed.words(kept), obj=context.obj)
+    except click.UsageError as error:
+        raise RefusedError(
+            f"{context.params['old']} tells flags that cannot be used: {error.format_message()} "
+            f"Submit it with `{common.line(context.obj, 'run')}`."
+        ) from None
