@@ -7,6 +7,8 @@ INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 USER = "mlo-submit/user"
+BACKEND = "mlo-submit/backend"
+"""Marks the pods of run:ai, whose namespace may hold Jobs of the Kubernetes backend, too."""
 SUBMISSION = "mlo-submit/submission"
 
 OURS = "mlo-submit"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Sequence
 
 from mlo_submit import shell, submission
 from mlo_submit.backends.kubernetes.manifest import literal
 from mlo_submit.backends.runai.cli import Cli, group
+from mlo_submit.backends.runai.words import pack
 from mlo_submit.job import Job, Mount, container_environ
-from mlo_submit.labels import SUBMISSION
+from mlo_submit.labels import BACKEND, SUBMISSION
 
 
 def render(job: Job, cli: Cli) -> list[str]:
@@ -109,6 +109,7 @@ def _secret_keys(job: Job) -> Sequence[str]:
 
 def _marks(job: Job) -> list[str]:
     """Labels, and the submission as one word: no quote of its JSON is lost on the way."""
-    argv = [word for key, value in job.labels.items() for word in ("--label", f"{key}={value}")]
-    word = binascii.b2a_base64(submission.encode(job.flags).encode(), newline=False).decode()
-    return [*argv, "--annotation", f"{SUBMISSION}={word}"]
+    marks = {**job.labels, BACKEND: "runai"}
+    argv = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
+    text = submission.encode(job.flags)
+    return [*argv, *(["--annotation", f"{SUBMISSION}={pack(text)}"] if text else [])]

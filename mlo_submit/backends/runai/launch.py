@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
 
 from mlo_submit import kube, process, shell
 from mlo_submit.backends.kubernetes.launch import prepare
-from mlo_submit.backends.runai.cli import ANSWER, ENDED, Cli, command, describe, find, probe, refusal, state_of
+from mlo_submit.backends.runai.cli import ANSWER, Cli, Version, ask, command, describe, find, group, probe, refusal
 from mlo_submit.backends.runai.command import render
+from mlo_submit.backends.runai.listing import status_of
+from mlo_submit.backends.runai.words import state_of
 from mlo_submit.errors import RefusedError, UnavailableError, note, warn
 from mlo_submit.job import Job
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
+from mlo_submit.workload import ENDED
 
 DELETION = 120.0  # seconds that a finished job may take to go
 
@@ -21,7 +23,7 @@ DELETION = 120.0  # seconds that a finished job may take to go
 def preview(job: Job, machine: Machine) -> str:
     """The `runai submit` as a shell line."""
     if not machine.which("runai"):
-        version: Literal["v1", "v2"] = "v2" if job.config.runai_version == "v2" else "v1"
+        version: Version = "v2" if job.config.runai_version == "v2" else "v1"
         note(f"runai is not on PATH: this is what its version {version[1]} would get (MLO_RUNAI_VERSION says which).")
         cli = Cli(version=version)
     else:
@@ -61,26 +63,31 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     if replace:
         _delete_finished(job, cli, machine)
     result = process.run(machine, render(job, cli), timeout=ANSWER)
+    if result.code and "already exist" in (result.stderr + result.stdout).lower():
+        raise RefusedError(
+            f"there is a job {job.name} already: choose another --name, or --replace it once it has finished."
+        )
     if result.code:
-        raise refusal(job, result)
+        raise refusal(result, job.config)
 
 
 def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
-    found = describe(job, cli, machine)
+    config, kind = job.config, group(job)
+    found = describe(machine, cli.version, job.name, config, kind)
     if found is None:
         return
     labels = find(found, {"labels"}, dict)
     if labels is not None and labels.get(MANAGED_BY) != OURS:
         raise RefusedError(f"the job {job.name} was not made by mlo-submit: --replace leaves it alone.")
-    if state_of(found).lower() not in ENDED:
+    status = status_of(found)
+    if state_of(status) not in ENDED:
         raise RefusedError(
-            f"the job {job.name} is {state_of(found)}: --replace only deletes a finished one. Choose another --name."
+            f"the job {job.name} is {status or 'in an unknown state'}: --replace only deletes a finished one. "
+            "Choose another --name."
         )
-    deletion = process.run(machine, command(job, cli, "delete"), timeout=ANSWER)
-    if deletion.code:
-        raise refusal(job, deletion)
+    ask(machine, command(cli.version, "delete", job.name, config.project, kind), config)
     deadline = time.monotonic() + DELETION
-    while describe(job, cli, machine) is not None:
+    while describe(machine, cli.version, job.name, config, kind) is not None:
         if time.monotonic() > deadline:
             raise RefusedError(
                 f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."

@@ -13,9 +13,11 @@ import pytest
 
 from mlo_submit.backends.runai.cli import V1, Cli
 from mlo_submit.backends.runai.command import render
+from mlo_submit.backends.runai.words import pack
 from mlo_submit.env import Config
-from mlo_submit.job import Flags, Mount, from_flags
+from mlo_submit.job import Flags, Job, Mount, from_flags
 from mlo_submit.machine import Machine
+from mlo_submit.submission import encode
 from tests.standins import runai as standin
 from tests.unit.submit.conftest import ENV, Api, Fake, Invoke, config_of
 
@@ -64,6 +66,15 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+def marks(job: Job) -> list[str]:
+    """Our labels, and the submission."""
+    kind = "training" if job.training else "interactive"
+    labels = f"app.kubernetes.io/name=mlo app.kubernetes.io/instance=x app.kubernetes.io/component={kind}"
+    labels += " app.kubernetes.io/managed-by=mlo-submit mlo-submit/user=jdoe mlo-submit/backend=runai"
+    argv = [part for label in labels.split() for part in ("--label", label)]
+    return [*argv, "--annotation", f"mlo-submit/submission={pack(encode(job.flags))}"]
+
+
 def word(argv: list[str]) -> str:
     script = argv[-1]
     return base64.b64decode(script.removeprefix("source <(base64 -d <<<").removesuffix(")")).decode()
@@ -73,15 +84,15 @@ SLEEP = ["--", "/bin/zsh", "-c", "source <(base64 -d <<<ZXhlYyBzbGVlcCA0MzIwMA==
 
 V1_HEAD = "--project mlo-jdoe --image registry.example.org/mlo/base:1 --gpu"
 IDENTITY = "--run-as-uid 123456 --run-as-gid 83070"
-V1_MIDDLE = (
-    "--image-pull-policy Always --allow-privilege-escalation true --label app.kubernetes.io/managed-by=mlo-submit"
-)
+V1_MIDDLE = "--image-pull-policy Always --allow-privilege-escalation true"
 SECRETS = ["HF_TOKEN=SECRET:jdoe-env,HF_TOKEN", "WANDB_API_KEY=SECRET:jdoe-env,WANDB_API_KEY"]
 
 
 def test_v1_a_pod_that_waits(config: Config) -> None:
-    assert render(from_flags(config, Flags(name="x"), NOW), V1) == [
-        *words(f"runai submit --name x {V1_HEAD} 0 {IDENTITY} --pvc mlo-scratch:/mloscratch {V1_MIDDLE} --interactive"),
+    job = from_flags(config, Flags(name="x"), NOW)
+    assert render(job, V1) == [
+        *words(f"runai submit --name x {V1_HEAD} 0 {IDENTITY} --pvc mlo-scratch:/mloscratch {V1_MIDDLE}"),
+        *(*marks(job), "--interactive"),
         *flat("--environment", ENVIRON),
         *(part for item in SECRETS for part in ("--environment", item)),
         *SLEEP,
@@ -89,10 +100,12 @@ def test_v1_a_pod_that_waits(config: Config) -> None:
 
 
 def test_v1_a_training_job_with_everything(config: Config) -> None:
-    argv = render(from_flags(config, EVERYTHING, NOW), V1)
+    job = from_flags(config, EVERYTHING, NOW)
+    argv = render(job, V1)
     assert argv[:-4] == [
         *words(f"runai submit --name x {V1_HEAD} 2 {IDENTITY}"),
         *words(f"--pvc mlo-scratch:/mloscratch --pvc extra:/extra {V1_MIDDLE}"),
+        *marks(job),
         *words("--cpu 8 --memory 64G --backoff-limit 3 --port 8888 --host-ipc --large-shm --node-pools h100,default"),
         *flat("--environment", {**ENVIRON, "A": "$$(B) c"}),
         *(part for item in SECRETS for part in ("--environment", item)),
@@ -125,7 +138,8 @@ def test_v2_a_pod_that_waits(config: Config) -> None:
         *words("runai workspace submit x --project mlo-jdoe --image registry.example.org/mlo/base:1"),
         *words(f"--gpu-devices-request 0 {IDENTITY} --existing-pvc claimname=mlo-scratch,path=/mloscratch"),
         *words("--image-pull-policy Always --allow-privilege-escalation"),
-        *words("--label app.kubernetes.io/managed-by=mlo-submit --termination-grace-period 300s --node-pools h100"),
+        *marks(job),
+        *words("--termination-grace-period 300s --node-pools h100"),
     ]
     assert render(job, NEW) == [
         *head,
@@ -144,12 +158,14 @@ def test_v2_a_pod_that_waits(config: Config) -> None:
 
 
 def test_v2_a_training_job_with_everything(config: Config) -> None:
-    argv = render(from_flags(config, EVERYTHING, NOW), NEW)
+    job = from_flags(config, EVERYTHING, NOW)
+    argv = render(job, NEW)
     assert argv[: argv.index("-e")] == [
         *words("runai training submit x --project mlo-jdoe --image registry.example.org/mlo/base:1"),
         *words(f"--gpu-devices-request 2 {IDENTITY} --existing-pvc claimname=mlo-scratch,path=/mloscratch"),
         *words("--existing-pvc claimname=extra,path=/extra --image-pull-policy Always --allow-privilege-escalation"),
-        *words("--label app.kubernetes.io/managed-by=mlo-submit --cpu-core-request 8 --cpu-memory-request 64G"),
+        *marks(job),
+        *words("--cpu-core-request 8 --cpu-memory-request 64G"),
         *words("--backoff-limit 3 --external-url container=8888 --host-ipc --large-shm --node-pools h100"),
         *("--node-pools", "default"),
     ]
@@ -197,7 +213,7 @@ def test_each_version_takes_what_is_sent_and_it_is_what_the_dry_run_shows(
     tmp_path: Path, log: Path, invoke: Invoke, env_file: Path, version: Any, argv: tuple[str, ...]
 ) -> None:
     standin.install(tmp_path / "bin", version)
-    shown = invoke(*RUN[:-1], "--dry-run", *argv)
+    shown = invoke(*RUN, "--dry-run", *argv)
     assert shown.exit_code == 0, shown.output
     result = invoke(*RUN, *argv)
     assert result.exit_code == 0, result.output
@@ -258,7 +274,7 @@ def test_without_a_kubeconfig_the_secret_cannot_be_mirrored(
         ("the job x already exists", 73, "there is a job x already"),
         ("project mlo-jdoe is forbidden", 77, "Is the project mlo-jdoe yours"),
         ("dial tcp: connection refused", 69, "run:ai cannot be reached"),
-        ("something else", 73, "run:ai does not take the job: something else"),
+        ("something else", 73, "run:ai refuses: something else"),
     ],
 )
 def test_what_runai_refuses(
@@ -278,17 +294,26 @@ def test_runai_is_not_installed(invoke: Invoke, env_file: Path) -> None:
     assert "`runai` is not on PATH: install the run:ai command line" in result.stderr
 
 
+TABLE = """\
+Showing jobs for project mlo-jdoe
+NAME  STATUS  AGE  NODE  IMAGE  TYPE   PROJECT   USER  GPUs Allocated (Requested)
+x     Failed  9s   n1    i:1    Train  mlo-jdoe  jdoe  - (1)
+"""
+
+
 def test_follow_ends_with_what_runai_says(
     invoke: Invoke, env_file: Path, fake: Callable[[str], Fake], capfd: pytest.CaptureFixture[str]
 ) -> None:
     program = fake("runai")
     program.reply("workspace", code=1)
-    program.reply("logs", out="epoch 1\n")
-    program.reply("describe", out='{"info": {"Status": "Failed"}}')
+    program.reply("list", "jobs", out=TABLE)
+    program.reply("describe", out='{"name": "x", "status": "Failed"}')
+    program.reply("logs", out="2026-11-24T12:00:00.5Z epoch 1\n")
     result = invoke(*RUN, "--follow")
     assert result.exit_code == 1
-    assert capfd.readouterr().out == "epoch 1\n"
-    assert program.calls[-1] == ["logs", "x", "--project", "mlo-jdoe", "-f"]
+    assert "epoch 1\n" in capfd.readouterr().out + result.output
+    (logs,) = [call for call in program.calls if call[0] == "logs"]
+    assert logs == ["logs", "x", "--project", "mlo-jdoe", "-f", "--timestamps"]
 
 
 def test_replace(invoke: Invoke, env_file: Path, fake: Callable[[str], Fake]) -> None:
