@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
 from mlo_submit.labels import MANAGED_BY, OURS
 
 CONTENT_HASH = "mlo-submit/content-hash"
@@ -61,7 +61,7 @@ def manifest(secret: Secret) -> JSON:
 def read(cluster: Cluster, secret: Secret) -> JSON | None:
     """The Secret as it is in the cluster; None where there is none."""
     try:
-        return cluster.call(cluster.core.read_namespaced_secret, secret.name, secret.namespace)
+        return cluster.call("GET", path("secrets", secret.namespace, secret.name))
     except ApiRefusal as error:
         if error.status == 404:
             return None
@@ -86,7 +86,7 @@ def _write(cluster: Cluster, secret: Secret, current: JSON | None, adopt: bool) 
     wanted = manifest(secret)
     if current is None:
         try:
-            cluster.call(cluster.core.create_namespaced_secret, secret.namespace, wanted)
+            cluster.call("POST", path("secrets", secret.namespace), wanted)
         except ApiRefusal as error:
             if error.status == 404:
                 raise RefusedError(no_namespace(secret.namespace)) from None
@@ -113,7 +113,7 @@ def _write(cluster: Cluster, secret: Secret, current: JSON | None, adopt: bool) 
         resourceVersion=metadata["resourceVersion"],
     )
     wanted["type"] = current.get("type", "Opaque")
-    cluster.call(cluster.core.replace_namespaced_secret, secret.name, secret.namespace, wanted)
+    cluster.call("PUT", path("secrets", secret.namespace, secret.name), wanted)
     return "updated"
 
 

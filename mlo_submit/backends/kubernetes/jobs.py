@@ -93,7 +93,7 @@ class Jobs:
     def address(self, job: Workload, pod: Pod) -> KubernetesContainer:
         """The context, and what the pod says of its container."""
         namespace = self.config.namespace
-        found = self.cluster.call(self.cluster.core.read_namespaced_pod, pod.name, namespace)["spec"]["containers"]
+        found = self.cluster.call("GET", path("pods", namespace, pod.name))["spec"]["containers"]
         container = next((each for each in found if each["name"] == self.container), found[0])
         return KubernetesContainer(
             context=self.cluster.context,
@@ -115,16 +115,16 @@ class Jobs:
         """Delete the Job in the foreground: it goes after its pods."""
         if now:
             self.kill(job)
-        self._gone(self.cluster.batch.delete_namespaced_job, job.name, propagation_policy="Foreground")
+        self._gone("jobs", job.name, propagationPolicy="Foreground")
 
     def kill(self, job: Workload) -> None:
         """End the pods of the job without their grace period."""
         for pod in job.pods:
-            self._gone(self.cluster.core.delete_namespaced_pod, pod.name, grace_period_seconds=0)
+            self._gone("pods", pod.name, gracePeriodSeconds=0)
 
-    def _gone(self, method: object, name: str, **options: object) -> None:
+    def _gone(self, kind: str, name: str, **options: str | int) -> None:
         try:
-            self.cluster.call(method, name, self.config.namespace, **options)  # type: ignore[arg-type]
+            self.cluster.call("DELETE", path(kind, self.config.namespace, name), **options)
         except ApiRefusal as error:
             if error.status != 404:
                 raise

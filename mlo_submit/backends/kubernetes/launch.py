@@ -12,7 +12,7 @@ from mlo_submit.backends.kubernetes.manifest import check, render
 from mlo_submit.backends.kubernetes.words import finished
 from mlo_submit.errors import MloError, RefusedError, note, warn
 from mlo_submit.job import Job
-from mlo_submit.kube import ApiRefusal, Cluster, Denied
+from mlo_submit.kube import ApiRefusal, Cluster, Denied, path
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
@@ -34,7 +34,7 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     if replace:
         _delete_finished(cluster, job)
     try:
-        cluster.call(cluster.batch.create_namespaced_job, job.config.namespace, render(job))
+        cluster.call("POST", path("jobs", job.config.namespace), render(job))
     except ApiRefusal as error:
         if error.status == 404:
             raise RefusedError(secrets.no_namespace(job.config.namespace)) from None
@@ -67,9 +67,8 @@ def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
 
 def _check_claim(cluster: Cluster, namespace: str, claim: str) -> bool:
     """Whether a claim is known to exist; False where the user may not ask."""
-    core = cluster.core
     try:
-        cluster.call(core.read_namespaced_persistent_volume_claim, claim, namespace)
+        cluster.call("GET", path("persistentvolumeclaims", namespace, claim))
     except Denied as error:
         if error.status == 401:
             raise
@@ -82,14 +81,13 @@ def _check_claim(cluster: Cluster, namespace: str, claim: str) -> bool:
 
 
 def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:
-    core = cluster.core
     try:
-        cluster.call(core.read_namespace, namespace)
+        cluster.call("GET", f"/api/v1/namespaces/{namespace}")
     except MloError as error:
         if getattr(error, "status", 0) == 404:
             return secrets.no_namespace(namespace)
     try:
-        found = cluster.call(core.list_namespaced_persistent_volume_claim, namespace)["items"]
+        found = cluster.call("GET", path("persistentvolumeclaims", namespace))["items"]
         there = ", ".join(item["metadata"]["name"] for item in found) or "none"
     except MloError:
         there = "not for you to list"
@@ -101,7 +99,7 @@ def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:
 
 def _taken(cluster: Cluster, job: Job) -> str:
     try:
-        found = cluster.call(cluster.batch.read_namespaced_job, job.name, job.config.namespace)
+        found = cluster.call("GET", path("jobs", job.config.namespace, job.name))
     except MloError:
         found = {}
     if _ours(found) and finished(found):
@@ -111,9 +109,9 @@ def _taken(cluster: Cluster, job: Job) -> str:
 
 def _delete_finished(cluster: Cluster, job: Job) -> None:
     name, namespace = job.name, job.config.namespace
-    read = cluster.batch.read_namespaced_job
+    place = path("jobs", namespace, name)
     try:
-        found = cluster.call(read, name, namespace)
+        found = cluster.call("GET", place)
         if not _ours(found):
             raise RefusedError(f"the job {name} in {namespace} was not made by mlo-submit: --replace leaves it alone.")
         if not finished(found):
@@ -121,10 +119,10 @@ def _delete_finished(cluster: Cluster, job: Job) -> None:
                 f"the job {name} still runs: --replace only deletes a finished one. Choose another --name."
             )
         # In the foreground: the Job goes after its pods.
-        cluster.call(cluster.batch.delete_namespaced_job, name, namespace, propagation_policy="Foreground")
+        cluster.call("DELETE", place, propagationPolicy="Foreground")
         deadline = time.monotonic() + DELETION
         while time.monotonic() < deadline:
-            cluster.call(read, name, namespace)
+            cluster.call("GET", place)
             time.sleep(0.2)
     except ApiRefusal as error:
         if error.status == 404:
