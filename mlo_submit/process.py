@@ -28,8 +28,8 @@ class Result:
     stderr: str
 
 
-def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None) -> Result:
-    """Run a program to its end and keep what it prints. `timeout` is in seconds.
+def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None, stdin: int | None = None) -> Result:
+    """Run a program to its end and keep what it prints. `timeout` is in seconds, `stdin` a file descriptor.
 
     Raises:
         UnavailableError: it is not installed, or did not end in time.
@@ -40,7 +40,7 @@ def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None) 
         done = subprocess.run(
             [_program(machine, argv[0]), *argv[1:]],
             env=dict(machine.environ),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
             text=True,
             errors="replace",
@@ -52,8 +52,10 @@ def run(machine: Machine, argv: Sequence[str], *, timeout: float | None = None) 
     return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) -> int:
+def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False, stdin: int | None = None) -> int:
     """Run a program that prints to our own stdout (or stderr) and stderr. Returns its exit code.
+
+    `stdin` is a file descriptor.
 
     Raises:
         UnavailableError: it is not installed.
@@ -63,7 +65,7 @@ def stream(machine: Machine, argv: Sequence[str], *, to_stderr: bool = False) ->
     done = subprocess.run(
         [_program(machine, argv[0]), *argv[1:]],
         env=dict(machine.environ),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
         stdout=2 if to_stderr else None,
         check=False,
     )

@@ -53,6 +53,16 @@ def quantity(text: str) -> int:
     return amount
 
 
+def size(count: int) -> str:
+    """Bytes for people: 64 GiB, 1.5 KiB."""
+    amount, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
 def label(text: str) -> str:
     """A DNS label, as Kubernetes wants the names of jobs and namespaces: returned unchanged."""
     if len(text) > 63 or not _LABEL.fullmatch(text):

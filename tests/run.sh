@@ -34,7 +34,18 @@ stage_unit() {
 
 stage_container() { tests/container/run.sh; }
 
+# A login server is no business of a machine that runs tests: its program is wanted, and not its service.
+ensure_sshd() {
+    if [ ! -x /usr/sbin/sshd ] && [ -d /run/systemd/system ]; then
+        say "masking ssh.service, since the tests need openssh-server for its program alone"
+        as_root systemctl mask ssh.service ssh.socket
+    fi
+    ensure_packages openssh-server
+}
+
 stage_engine() {
+    ensure_sshd
+    ensure_packages openssh-client rsync zsh
     MLO_IMAGE=$(docker/build.sh | tail -n 1)
     export MLO_IMAGE
     pytest -o "cache_dir=$MLO_CACHE/pytest" tests/engine
