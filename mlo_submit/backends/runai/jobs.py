@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from mlo_submit import kube, labels, process, shell
@@ -40,6 +40,8 @@ class Jobs:
     below: kubernetes.Jobs | None
     groups: dict[str, Group] = field(default_factory=dict)
     """The kind of each job that was seen, which version 2 must be told."""
+    seen: dict[str, datetime] = field(default_factory=dict)
+    """When each of them was created, as far as it was told at first."""
 
     @property
     def user(self) -> str:
@@ -96,12 +98,17 @@ class Jobs:
 
     def _workload(self, name: str, listed: Listed | None, pods: list[JSON], *, ask: bool = False) -> Workload:
         account, project = self.config.username, self.config.project
-        if not listed:
-            return words.unlisted(name, pods, account=account, project=project)
-        job = words.workload(listed, pods=pods, detail=None, account=account, project=project)
-        if not ask or job.submission:
-            return job
-        return words.workload(listed, pods=pods, detail=self._describe(job), account=account, project=project)
+        if listed:
+            job = words.workload(listed, pods=pods, detail=None, account=account, project=project)
+            if ask and not job.submission:
+                detail = self._describe(job)
+                job = words.workload(listed, pods=pods, detail=detail, account=account, project=project)
+        else:
+            job = words.unlisted(name, pods, account=account, project=project)
+        # The time of a job's creation tells it from a later one of its name, and must not change while one looks on.
+        before = self.seen.get(name, job.created)
+        self.seen[name] = before if words.same(before, job, listed) else job.created
+        return replace(job, created=self.seen[name])
 
     def _describe(self, job: Workload) -> object:
         return cli.describe(self.machine, self.version, job.name, self.config, self._group(job))

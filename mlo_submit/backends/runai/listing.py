@@ -13,18 +13,27 @@ from typing import Any
 from mlo_submit.backends.runai.cli import DISTRIBUTED, TRAINING, WORKSPACE, Group, find
 from mlo_submit.workload import parse_time
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 NOWHERE = frozenset({"", "-", "<none>", "<multiple>", "N/A"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A workload as run:ai lists it, `status` in its own words; `gpus` is for each pod."""
+    """A workload as run:ai lists it, `status` in its own words; `gpus` is for each pod.
+
+    `created` is up to `late` after the creation, of which version 1 tells no more than "3h" ago.
+    """
 
     name: str
     status: str
     group: Group
     created: datetime
+    late: timedelta = timedelta()
     message: str = ""
     user: str = ""
     image: str = ""
@@ -59,11 +68,13 @@ def _row(cells: Mapping[str, str], now: datetime) -> Listed:
     node = cells.get("NODE", "")
     requested = _numbers(cells.get("GPUs", ""))[-1:]  # "allocated (requested)", or "allocated/requested"
     pods = sum(_numbers(cells.get("PODs", "")))  # "running (pending)"
+    age, unit = _age(cells.get("AGE", ""))
     return Listed(
         name=cells["NAME"],
         status=cells.get("STATUS", ""),
         group=group_of(cells.get("TYPE", "")),
-        created=now - _age(cells.get("AGE", "")),
+        created=now - age,
+        late=unit,
         user=cells.get("USER", ""),
         image=cells.get("IMAGE", ""),
         node="" if node in NOWHERE else node,
@@ -75,9 +86,10 @@ def _numbers(cell: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell)]
 
 
-def _age(cell: str) -> timedelta:
-    parts = re.findall(r"(\d+)([smhd])", cell)
-    return sum((timedelta(**{UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
+def _age(cell: str) -> tuple[timedelta, timedelta]:
+    """An age, and the unit in which it is told."""
+    parts = [(int(count), UNITS[unit]) for count, unit in re.findall(r"(\d+)([smhd])", cell)]
+    return sum((count * unit for count, unit in parts), timedelta()), parts[-1][1] if parts else UNITS["s"]
 
 
 def from_json(text: str, now: datetime) -> list[Listed]:

@@ -6,7 +6,7 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mlo_submit import labels
@@ -54,6 +54,8 @@ TELLING: Final[Mapping[str, State]] = {
 }
 GONE = frozenset({"deleted"})
 
+SLACK = timedelta(seconds=5)  # between what run:ai looked at and the clock
+
 # The pod that tells why a job is not further than it is.
 WORST: Final[tuple[State, ...]] = (
     *("Failed", "Preempted", "Pending", "Starting", "Stopping", "Stopped", "Running", "Succeeded"),
@@ -97,7 +99,7 @@ def workload(
         reason=reason,
         image=container.get("image") or listed.image,
         gpus=int(limits.get(GPU, 0)) or listed.gpus,
-        created=min([listed.created, *(pod.created for pod in known if pod.created)]),
+        created=min([listed.created, *(pod.created for pod in known if pod.created and listed.late)]),
         started=_first(pod.started for pod in known) if state not in ("Pending", "Starting") else None,
         finished=max(filter(None, (pod.finished for pod in known)), default=None) if state in ENDED else None,
         restarts=sum(pod.restarts for pod in known) + len(history) - len(newest),
@@ -121,6 +123,11 @@ def unlisted(name: str, pods: Sequence[Mapping[str, Any]], *, account: str, proj
     if job.state == "Stopping":
         return job
     return replace(job, reason="; ".join(filter(None, (job.reason, "run:ai does not list it"))))
+
+
+def same(before: datetime, job: Workload, listed: Listed | None) -> bool:
+    """Whether this is the job that was created then, and no later one of its name."""
+    return not listed or job.created - before <= listed.late + SLACK
 
 
 def _state(listed: Listed, pods: Sequence[Pod]) -> tuple[State, str]:
