@@ -62,11 +62,14 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
     """What `describe` prints. `command` launches such a job; `now` has the time zone in which times are told."""
     job = detail.job
     pods = len(job.pods)
+    only = job.pods[0] if pods == 1 else None
     facts = {
         "kind": f"{job.kind}, on {job.backend}",
         "user": job.user,
         "image": job.image,
         "GPUs": (f"{job.gpus} for each of {pods} pods" if pods > 1 else str(job.gpus)) if job.gpus else "",
+        "pod": only.name if only and only.name != job.name else "",
+        "node": only.node if only else "",
         "created": _moment(job.created, now),
         "started": _moment(job.started, now),
         "finished": _moment(job.finished, now),
@@ -77,14 +80,15 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
         "idle": _idle(detail.idle),
         "submitted": command,
     }
-    lines = [f"{job.name} is {paint(job.state, job.state)}: {advice.why(job)}", ""]
+    why = "" if job.state == "Running" and not job.reason else f": {advice.why(job)}"
+    lines = [f"{job.name} is {paint(job.state, job.state)}{why}", ""]
     lines += [f"  {name:<11}{_clean(fact)}" for name, fact in facts.items() if fact]
     for warning in (detail.boot or {}).get("warnings", ()):
         lines.append(f"  {'':<11}warning: {table.printable(warning)}")
-    if pods:
+    if pods > 1:
         lines += ["", *(f"  {pod}" for pod in _pods(job))]
     if detail.events:
-        lines += ["", *(_event(event, now) for event in detail.events)]
+        lines += ["", *_timeline(detail.events, now)]
     return [*lines, "", detail.hint]
 
 
@@ -93,22 +97,30 @@ def _clean(text: str) -> str:
 
 
 def _pods(job: Workload) -> list[str]:
-    rows = [("POD", "STATE", "NODE", "EXIT", "REASON")]
-    for pod in job.pods:
-        code = "" if pod.exit_code is None else str(pod.exit_code)
-        rows.append((pod.name, pod.state, pod.node, code, table.printable(pod.reason)))
-    kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in kept]
-    cells = zip(
-        *([cell.ljust(width) for cell in column] for column, width in zip(kept, widths, strict=True)), strict=True
-    )
-    return [table.GAP.join(row).rstrip() for row in cells]
+    columns: dict[str, list[str]] = {
+        "POD": [pod.name for pod in job.pods],
+        "STATE": [str(pod.state) for pod in job.pods],
+        "EXIT": ["" if pod.exit_code is None else str(pod.exit_code) for pod in job.pods],
+        "RESTARTS": [str(pod.restarts or "") for pod in job.pods],
+        "NODE": [pod.node for pod in job.pods],
+        "REASON": [table.printable(pod.reason) for pod in job.pods],
+    }
+    return [line.rstrip() for line in table.grid(columns)]
 
 
-def _event(event: Event, now: datetime) -> str:
-    at = event.at.astimezone(now.tzinfo)
-    clock = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
-    return f"  {clock}  {_ago(at, now):>10}  {'warning: ' if event.warning else ''}{table.printable(event.text)}"
+def _timeline(events: Sequence[Event], now: datetime) -> list[str]:
+    """What happened, oldest first. What happened several times is told once, where it did so last."""
+    times: dict[str, int] = {}
+    lines: dict[str, str] = {}
+    for event in events:
+        times[event.text] = times.get(event.text, 0) + 1
+        at = event.at.astimezone(now.tzinfo)
+        clock = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
+        warning = "warning: " if event.warning else ""
+        again = f" ({times[event.text]} times)" if times[event.text] > 1 else ""
+        lines.pop(event.text, None)
+        lines[event.text] = f"  {clock}  {_ago(at, now):>10}  {warning}{table.printable(event.text)}{again}"
+    return list(lines.values())
 
 
 def _moment(at: datetime | None, now: datetime) -> str:
@@ -127,5 +139,5 @@ def _idle(idle: Mapping[str, Any] | None) -> str:
     if not idle:
         return ""
     if idle["why_busy"]:
-        return f"no: {idle['why_busy']} is in use"
+        return f"no, busy: {table.printable(idle['why_busy'])}"
     return f"for {table.span(idle['idle_seconds'])}; the job ends after {table.span(idle['stop_after'])} of it"

@@ -67,7 +67,7 @@ def show(ask: Callable[[], T], first: T, draw: Callable[[T, str, int, int], list
             if drawn != [columns, lines, *text]:
                 drawn[:] = [columns, lines, *text]
                 # Each line is erased before it is written: after it, the cursor may still stand on its last character.
-                _write("\x1b[H" + "\r\n".join(f"\x1b[2K{line}" for line in text) + _below(len(text), lines))
+                _write("\x1b[H" + "\n".join(f"\x1b[2K{line}" for line in text) + _below(len(text), lines))
             if _key() in ("q", "Q", ""):
                 return
     raise asking.bug
@@ -75,7 +75,7 @@ def show(ask: Callable[[], T], first: T, draw: Callable[[T, str, int, int], list
 
 def _below(used: int, lines: int) -> str:
     """Erases what an earlier frame left under this one."""
-    return "\r\n\x1b[J" if used < lines else ""
+    return "\n\x1b[J" if used < lines else ""
 
 
 def _key() -> str | None:

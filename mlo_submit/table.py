@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -44,8 +44,7 @@ def render(
         "GPUS": [_gpus(job) for job in jobs],
         "NODE": [_nodes(job.nodes) for job in jobs],
     }
-    padded = [_pad(title, cells) for title, cells in columns.items() if any(cells)]
-    lines = [GAP.join(row) for row in zip(*padded, strict=True)]
+    lines = grid(columns)
     reasons = ["REASON", *(printable(job.reason) for job in jobs)]
     room = None if width is None else width - len(lines[0]) - len(GAP)
     beside = any(reasons[1:]) and (room is None or room >= min(BESIDE, max(map(len, reasons))))
@@ -60,6 +59,12 @@ def render(
         if job and reason and not beside:
             found.append(cut(INDENT + reason, width))
     return found
+
+
+def grid(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Columns beside each other under their titles, without those that are empty."""
+    padded = [_pad(title, cells) for title, cells in columns.items() if any(cells)]
+    return [GAP.join(row) for row in zip(*padded, strict=True)]
 
 
 def _pad(title: str, cells: Sequence[str]) -> list[str]:

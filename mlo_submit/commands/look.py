@@ -76,7 +76,7 @@ def _none(shared: common.Shared, states: Sequence[State], *, all_users: bool) ->
     whose = "There is no job" if all_users else "You have no job"
     if states:
         return f"{whose} that is {' or '.join(states)}: `{common.line(shared, 'list')}` shows those in any state."
-    everybody = "" if all_users else f", and `{common.line(shared, 'list', '--all-users')}` shows those of the others"
+    everybody = "" if all_users else f", and `{common.line(shared, 'list', '--all-users')}` shows everybody's"
     return f"{whose}. `{common.line(shared, 'run')} -- COMMAND` launches one{everybody}."
 
 
@@ -86,7 +86,8 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
     def draw(jobs: list[Workload], trouble: str, columns: int, lines: int) -> list[str]:
         now = datetime.now().astimezone()
         head = f"no answer, and so this is how it was: {trouble}" if trouble else f"{now:%H:%M:%S}  q ends this"
-        head = table.cut(table.printable(f"{len(jobs)} jobs  {head}"), columns)
+        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        head = table.cut(table.printable(f"{count}  {head}"), columns)
         body = table.render(jobs[:lines], now, width=columns, users=users, paint=terminal.paint) if jobs else []
         if len(body) > lines - 2:
             body[lines - 3 :] = ["…"]
