@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
-import signal
+import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
 
 from mlo_submit import labels, process
-from mlo_submit.backends.docker import secretfiles
-from mlo_submit.backends.docker.engine import ask
+from mlo_submit.backends.docker import engine, secretfiles, stops, words
 from mlo_submit.editor import DockerContainer
 from mlo_submit.env import Config
-from mlo_submit.errors import RefusedError
+from mlo_submit.errors import MloError, RefusedError
+from mlo_submit.job import SECRETS_DIR
+from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
-from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, State, Workload, parse_time
+from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
-# The secrets go while nobody else can have a job of that name.
-REMOVAL = 'docker stop "$1" && rm -rf -- "$2" && docker rm "$1"'
+RELAY = Path(__file__).with_name("relay.py")
+FILES = "secret files"
+
+# A grace period may be longer than anybody waits: these go on by themselves. Where the engine refuses, the job counts
+# as one that was not asked to end. The secrets go while nobody else can have a job of that name.
+STOP = 'docker stop "$1" || rm -f -- "$2"'
+DELETE = 'docker "$4" "$1" && rm -rf -- "$3" && docker rm "$1"; rm -f -- "$2"'
+
+# Docker's own Ctrl-P Ctrl-Q, by which a terminal leaves a container, would hold back each Ctrl-P of a shell's history.
+DETACH_KEYS = "ctrl-^,ctrl-@"
 
 
 def connect(config: Config, machine: Machine) -> Jobs:
@@ -30,7 +40,7 @@ def connect(config: Config, machine: Machine) -> Jobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """See `mlo_submit.backends.Jobs`."""
+    """See `mlo_submit.backends.Jobs`. Where a job is seen to have ended, its secrets go."""
 
     config: Config
     machine: Machine
@@ -44,42 +54,47 @@ class Jobs:
         """The containers that mlo-submit started: two questions to the engine."""
         selectors = labels.mine(None if everybody else self.user).split(",")
         filters = [word for selector in selectors for word in ("--filter", f"label={selector}")]
-        names = ask(self.machine, "ps", "--all", "--no-trunc", *filters, "--format", "{{.ID}}").stdout.split()
-        found = self._inspect(*names) if names else []
-        return sorted(map(workload, found), key=lambda job: (job.created, job.name), reverse=True)
+        ids = engine.ask(self.machine, "ps", "--all", "--quiet", "--no-trunc", *filters).stdout.split()
+        found = map(self._workload, engine.containers(self.machine, *ids))
+        return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
 
     def find(self, name: str) -> Workload:
         """The container of that name, if mlo-submit started it."""
-        for found in self._inspect(name):
-            if found["Config"]["Labels"].get(labels.MANAGED_BY) == labels.OURS:
-                return workload(found)
-        raise RefusedError(f"there is no job {name} on this machine: `mlo-submit list` shows yours.")
+        found = engine.named(self.machine, name)
+        if found is None or found["Config"]["Labels"].get(MANAGED_BY) != OURS:
+            raise RefusedError(f"there is no job {name} on this machine: `mlo-submit list` shows yours.")
+        return self._workload(found)
 
-    def _inspect(self, *names: str) -> list[dict[str, Any]]:
-        answer = ask(self.machine, "container", "inspect", *names)  # prints those that it finds, also when one is gone
-        found: list[dict[str, Any]] = json.loads(answer.stdout or "[]")
-        return found
+    def _workload(self, container: engine.Container) -> Workload:
+        job = words.workload(container, stops.read(self.machine, container["Name"].removeprefix("/")))
+        if job.ended or job.state == "Stopped":
+            secretfiles.remove(self.machine, job.name)
+        return job
 
     def events(self, job: Workload) -> list[Event]:
-        """What the container's state tells; the engine forgets its events."""
-        happened = [(job.created, "created"), (job.started, "started"), (job.finished, "ended")]
-        return [Event(at=at, text=text) for at, text in happened if at]
+        """What the engine remembers of the container, and what the container's state tells."""
+        until = datetime.now(timezone.utc).isoformat()
+        question = ("events", "--since", job.created.isoformat(), "--until", until, "--filter", f"container={job.name}")
+        told = engine.ask(self.machine, *question, "--format", "{{json .}}").stdout
+        return words.events(job, map(json.loads, told.splitlines()))
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
-        """`docker logs`."""
+        """`docker logs`, which has all runs in one: the previous ones end where the last began."""
         argv = ["docker", "logs", "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += ["--since", view.since.isoformat()] if view.since else []
+        argv += ["--until", pod.started.isoformat()] if view.previous and pod.started else []
         argv += ["--tail", str(view.tail)] if view.tail is not None else []
         return LogCommand(argv=(*argv, pod.name), stamped=True)
 
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`docker exec`."""
-        return ["docker", "exec", "--interactive", *(["--tty"] if tty else []), pod.name, *argv]
+        terminal = ["--tty", "--detach-keys", DETACH_KEYS] if tty else []
+        return ["docker", "exec", "--interactive", *terminal, pod.name, *argv]
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
-        """Our own relay, through `docker exec`: a container's address is nobody's but on Linux."""
-        return [sys.executable, "-m", "mlo_submit.backends.docker.relay", pod.name, str(local), str(remote)]
+        """Our own relay: only Linux reaches the address of a container, and nobody what listens on its localhost."""
+        return [sys.executable, "-I", str(RELAY), pod.name, str(local), str(remote)]
 
     def address(self, job: Workload, pod: Pod) -> DockerContainer:
         """The container's name."""
@@ -87,73 +102,64 @@ class Jobs:
 
     def delete(self, job: Workload, *, now: bool) -> None:
         """Remove the container with its secrets, once it has stopped: a process of its own waits for that."""
-        if now or job.ended:
-            ask(self.machine, "rm", "--force", job.name)
-            secretfiles.sweep(self.machine)
+        if now or job.ended or job.state == "Stopped":
+            self._do("delete", job.name, "rm", "--force")
+            secretfiles.remove(self.machine, job.name)
+            stops.remove(self.machine, job.name)
         else:
-            secrets = secretfiles.all_of(self.machine) / job.name
-            process.detach(self.machine, ["/bin/sh", "-c", REMOVAL, "mlo-removal", job.name, str(secrets)])
+            self._end(job, DELETE, "wait" if job.state == "Stopping" else "stop")
 
     def stop(self, job: Workload) -> None:
-        """`docker stop`, which takes as long as the job's grace period."""
-        ask(self.machine, "stop", job.name)
+        """`docker stop`, in a process of its own. A job that was asked to end already is not asked again."""
+        if job.state != "Stopping":
+            self._end(job, STOP)
+
+    def _end(self, job: Workload, script: str, *words: str) -> None:
+        files = [str(stops.path(self.machine, job.name)), str(secretfiles.path(self.machine, job.name))]
+        stops.write(self.machine, job)
+        process.detach(self.machine, ["/bin/sh", "-c", script, "mlo-submit", job.name, *files, *words])
 
     def resume(self, job: Workload) -> None:
-        """`docker start`."""
-        ask(self.machine, "start", job.name)
+        """`docker start`, with the secrets of today's .env."""
+        if job.state != "Stopped":
+            raise RefusedError(f"{job.name} is {job.state}: only a stopped job can go on.")
+        directory = self._secrets_of(job)
+        with secretfiles.locked(directory):
+            secretfiles.write(directory, {key: self.config.values[key] for key in self.config.secret_keys})
+            try:
+                self._do("start", job.name, "start")
+            except MloError:
+                if directory:
+                    shutil.rmtree(directory)
+                raise
+        stops.remove(self.machine, job.name)
+
+    def _secrets_of(self, job: Workload) -> Path | None:
+        """Where the container looks for its secrets; None where it does not."""
+        container = engine.named(self.machine, job.name) or {}
+        mounts = container.get("HostConfig", {}).get("Mounts") or []
+        source = next((mount["Source"] for mount in mounts if mount["Target"] == SECRETS_DIR), None)
+        directory = secretfiles.path(self.machine, job.name)
+        if source is None:
+            return None
+        if source != str(directory):
+            raise RefusedError(
+                f"{job.name} has its secrets from {source}, and yours lie in {directory.parent}: resume it as the "
+                "user, and with the XDG_STATE_HOME, that it was submitted with."
+            )
+        return directory
+
+    def _do(self, what: str, name: str, *verb: str) -> None:
+        """Change a container, however long that takes. One that is gone, or going, needs no deletion."""
+        answer = engine.ask(self.machine, *verb, name, timeout=None)
+        gone = what == "delete" and re.search("no such container|already in progress", answer.stderr, re.IGNORECASE)
+        if answer.code and not gone:
+            raise RefusedError(f"Docker does not {what} {name}: {engine.reason(answer.stderr)}")
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
-        """Nothing yet."""
-        return []
+        """The files of secrets whose jobs have ended or are gone."""
+        return [Leftover(kind=FILES, name=name) for name in secretfiles.unused(self.machine, gone)]
 
     def remove(self, leftover: Leftover) -> None:
-        """Nothing yet."""
-
-
-def workload(container: Mapping[str, Any]) -> Workload:
-    """A job as `docker inspect` describes its container. Pure."""
-    state, config = container["State"], container["Config"]
-    kind, reason = _state(state)
-    ended = kind in ("Succeeded", "Failed")
-    of = config["Labels"]
-    created = parse_time(container["Created"]) or datetime.now(timezone.utc)
-    pod = Pod(
-        name=container["Name"].removeprefix("/"),
-        state=kind,
-        reason=reason,
-        restarts=container.get("RestartCount", 0),
-        exit_code=state["ExitCode"] if ended else None,
-        created=created,
-        started=parse_time(state["StartedAt"]),
-        finished=parse_time(state["FinishedAt"]) if ended else None,
-    )
-    return Workload(
-        name=pod.name,
-        backend="docker",
-        user=of.get(labels.USER, ""),
-        kind="training" if of.get(labels.COMPONENT) == "training" else "interactive",
-        state=kind,
-        reason=reason,
-        image=config["Image"],
-        gpus=sum(request["Count"] for request in container["HostConfig"].get("DeviceRequests") or []),
-        created=created,
-        started=pod.started,
-        finished=pod.finished,
-        restarts=pod.restarts,
-        exit_code=pod.exit_code,
-        pods=(pod,),
-        submission=of.get(labels.SUBMISSION, ""),
-    )
-
-
-def _state(state: Mapping[str, Any]) -> tuple[State, str]:
-    if state["Status"] in ("running", "restarting", "paused"):
-        return "Running", ""
-    if state["Status"] == "created":
-        return "Starting", ""
-    code = state["ExitCode"]
-    if not code:
-        return "Succeeded", ""
-    if state.get("OOMKilled"):
-        return "Failed", "OOM killed"
-    return "Failed", f"ended by signal {signal.Signals(code - 128).value}" if code > 128 else f"exit code {code}"
+        """Remove a job's files of secrets."""
+        secretfiles.remove(self.machine, leftover.name)

@@ -8,14 +8,14 @@ from dataclasses import replace as changed
 from pathlib import Path
 
 from mlo_submit import process, shell
-from mlo_submit.backends.docker import secretfiles
+from mlo_submit.backends.docker import engine, secretfiles, stops, words
 from mlo_submit.backends.docker.command import render
-from mlo_submit.backends.docker.engine import ask, down, no_engine
 from mlo_submit.errors import RefusedError, UnavailableError, note, warn
 from mlo_submit.job import Job
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
+from mlo_submit.workload import ENDED
 
 PULL_ERRORS = re.compile(
     "pull access denied|manifest unknown|manifest for|No such image|failed to resolve|dial tcp|registry"
@@ -54,26 +54,25 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     directory = secretfiles.directory_of(job, machine)
     values = {key: secret.values[key] for key in job.config.secret_keys}
     tool = changed(machine, environ={**machine.environ, **values}) if job.secret_files is False else machine
-    with secretfiles.locked(job, directory):
+    with secretfiles.locked(directory):
         _clear_name(job, machine, replace=replace)
         _make_scratch(job, machine)
         _pull(job, machine)
         secretfiles.write(directory, values)
         result = process.run(tool, render(job, directory))
         if result.code:
-            if "is already in use by container" not in result.stderr:  # else it is somebody else's
-                ask(machine, "rm", "--force", job.name)
+            # What has the name now is ours, unless somebody else was first.
+            if "is already in use by container" not in result.stderr and (made := engine.named(machine, job.name)):
+                engine.ask(machine, "rm", "--force", made["Id"])
             if directory:
                 shutil.rmtree(directory)
             raise _refusal(job, result.stderr)
 
 
 def _refusal(job: Job, stderr: str) -> RefusedError | UnavailableError:
-    if down(stderr):
-        return UnavailableError(no_engine(stderr))
-    # Docker says what it did first and why it failed then; the last line only points to --help.
-    lines = [line for line in stderr.strip().splitlines() if line and "--help" not in line]
-    reason = (lines or ["no reason given"])[-1].removeprefix("docker: ").removeprefix("Error response from daemon: ")
+    if engine.down(stderr):
+        return UnavailableError(engine.no_engine(stderr))
+    reason = engine.reason(stderr)
     if PULL_ERRORS.search(reason):
         return RefusedError(_no_image(job.image, reason))
     return RefusedError(f"Docker does not start {job.name}: {reason}")
@@ -88,25 +87,28 @@ def _no_image(image: str, reason: str) -> str:
 
 def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
     """See that no container has the job's name, deleting a finished one of ours when asked."""
-    template = f'{{{{.State.Status}}}} {{{{index .Config.Labels "{MANAGED_BY}"}}}}'
-    found = ask(machine, "container", "inspect", "--format", template, job.name)
-    if found.code:
+    there = engine.named(machine, job.name)
+    if there is None:
         return
-    status, _, owner = found.stdout.strip().partition(" ")
-    if owner != OURS:
+    if there["Config"]["Labels"].get(MANAGED_BY) != OURS:
         raise RefusedError(f"there is a container {job.name} already, not made by mlo-submit: choose another --name.")
-    if status not in ("exited", "dead", "created"):
-        raise RefusedError(f"a job {job.name} still runs: choose another --name, or `docker rm -f {job.name}` first.")
+    state = words.workload(there, stops.read(machine, job.name)).state
+    if state not in ENDED:
+        raise RefusedError(
+            f"there is a job {job.name} already, and it is {state}: choose another --name, or delete it first with "
+            f"`mlo-submit delete {job.name}`."
+        )
     if not replace:
         raise RefusedError(
             f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
         )
-    ask(machine, "rm", job.name)
+    engine.ask(machine, "rm", there["Id"])
+    stops.remove(machine, job.name)
 
 
 def _pull(job: Job, machine: Machine) -> None:
     """Pull an image that is not here, which may take a while, where the user sees how far it is."""
-    if job.config.pull_policy == "Never" or not ask(machine, "image", "inspect", job.image).code:
+    if job.config.pull_policy == "Never" or not engine.ask(machine, "image", "inspect", job.image).code:
         return
     note(f"The image {job.image} is not on this machine: pulling it.")
     if process.stream(machine, ["docker", "pull", job.image], to_stderr=True):

@@ -1,12 +1,12 @@
-"""The secrets of local jobs: a directory for each job, which goes with it."""
+"""The secrets of local jobs: a directory for each job, which is there as long as it runs."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mlo_submit.backends.docker.engine import ask
@@ -17,32 +17,42 @@ from mlo_submit.machine import Machine
 
 
 def directory_of(job: Job, machine: Machine) -> Path | None:
-    """Where the secrets of a job lie while it runs; None where it has none as files."""
+    """Where the secrets of a job are to lie; None where it has none as files."""
     wanted = job.secret_files is not False and job.config.secret_keys
-    return all_of(machine) / job.name if wanted else None
+    return path(machine, job.name) if wanted else None
 
 
-def all_of(machine: Machine) -> Path:
-    """The directory of these directories."""
-    return machine.state / "secrets"
+def path(machine: Machine, name: str) -> Path:
+    """Where the secrets of the job of that name lie."""
+    return machine.state / "secrets" / name
 
 
 @contextmanager
-def locked(job: Job, directory: Path | None) -> Iterator[None]:
-    """Keep `sweep` and other submissions away from the secrets of a job whose container is not made yet."""
+def locked(directory: Path | None) -> Iterator[None]:
+    """Keep other commands of ours away from the secrets of a job whose container does not run yet."""
     if directory is None:
         yield
         return
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.parent.chmod(0o700)
-    lock = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with ExitStack() as held:
+        try:
+            with _lock(directory.parent):  # nobody removes the directory until it is locked, too
+                directory.mkdir(mode=0o700, exist_ok=True)
+                held.enter_context(_lock(directory, fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise RefusedError(f"another mlo-submit is starting {directory.name}: see what becomes of it.") from None
         yield
-    except BlockingIOError:
-        raise RefusedError(f"another mlo-submit is submitting {job.name}: choose another --name.") from None
+
+
+@contextmanager
+def _lock(directory: Path, how: int = 0) -> Iterator[None]:
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | how)
+        yield
     finally:
-        os.close(lock)
+        os.close(opened)
 
 
 def write(directory: Path | None, values: Mapping[str, str]) -> None:
@@ -57,30 +67,27 @@ def write(directory: Path | None, values: Mapping[str, str]) -> None:
         file.write_bytes(value.encode())
 
 
-def sweep(machine: Machine) -> None:
-    """Remove the secrets of jobs that have ended or are gone."""
-    root = all_of(machine)
-    left = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+def unused(machine: Machine, gone: Collection[str] = ()) -> list[str]:
+    """The names of jobs that have ended or are gone, or are in `gone`, and whose secrets are still there."""
+    root = path(machine, "")
+    left = sorted(file.name for file in root.iterdir()) if root.is_dir() else []
     if not left:
-        return
+        return []
     listed = ask(machine, "ps", "--all", "--filter", f"label={MANAGED_BY}={OURS}", "--format", "{{.Names}} {{.State}}")
     if listed.code:
-        return
+        return []
     states = dict(line.split(" ", 1) for line in listed.stdout.splitlines() if " " in line)
-    for name in left:
-        if states.get(name, "gone") in ("gone", "exited", "dead"):
-            _remove_unlocked(root / name)
+    return [name for name in left if name in gone or states.get(name, "gone") in ("gone", "exited", "dead")]
 
 
-def _remove_unlocked(directory: Path) -> None:
-    try:
-        lock = os.open(directory, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(directory, ignore_errors=True)
-    except BlockingIOError:
-        pass  # a submission that has not made its container yet
-    finally:
-        os.close(lock)
+def remove(machine: Machine, name: str) -> None:
+    """Remove the secrets of a job that has ended; they stay if it is being started at this moment."""
+    directory = path(machine, name)
+    with suppress(FileNotFoundError, BlockingIOError), _lock(directory.parent), _lock(directory, fcntl.LOCK_NB):
+        shutil.rmtree(directory)
+
+
+def sweep(machine: Machine) -> None:
+    """Remove the secrets of all jobs that have ended or are gone."""
+    for name in unused(machine):
+        remove(machine, name)

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlo_submit.backends.docker import stops, words
 from mlo_submit.backends.docker.command import render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import ENV, Fake, Invoke, config_of
+from tests.unit.submit.containers import container
 
 NOW = datetime(2026, 11, 24)
 
@@ -24,6 +28,7 @@ HEAD = [
     *("--label", "app.kubernetes.io/component=interactive"),
     *("--label", "app.kubernetes.io/managed-by=mlo-submit"),
     *("--label", "mlo-submit/user=jdoe"),
+    *("--label", 'mlo-submit/submission={"name": "x"}'),
     *("--env", "HOME=/home/jdoe"),
     *("--env", "NB_USER=jdoe"),
     *("--env", "NB_UID=123456"),
@@ -112,8 +117,8 @@ def test_what_is_started_is_what_the_dry_run_shows(
     assert result.exit_code == 0, result.output
     assert ["docker", *engine.calls[-1]] == shlex.split(shown.stdout)
     assert result.stdout == "x\n"
-    for command in ("docker inspect x", "docker logs -f x", "docker exec -it x zsh", "docker rm -f x"):
-        assert command in result.stderr
+    for command in ("logs -f x", "shell x", "describe x", "delete x"):
+        assert f"mlo-submit --backend docker {command}" in result.stderr
 
 
 def test_secrets_lie_in_files_that_nobody_else_can_read(
@@ -192,30 +197,49 @@ def test_an_env_for_docker_alone_needs_no_cluster(invoke: Invoke, env_file: Path
     assert invoke(*RUN).exit_code == 0
 
 
+def inspected(*containers: dict[str, Any]) -> str:
+    return json.dumps(containers)
+
+
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("there", "says"),
     [
-        ("running mlo-submit", "a job x still runs"),
-        ("restarting mlo-submit", "a job x still runs"),
-        ("exited mlo-submit", "there is a finished job x already: replace it with --replace"),
-        ("exited ", "there is a container x already, not made by mlo-submit"),
-        ("exited <no value>", "there is a container x already, not made by mlo-submit"),
+        (
+            container(status="running"),
+            "there is a job x already, and it is Running: choose another --name, or delete it",
+        ),
+        (container(status="restarting"), "it is Starting"),
+        (container(status="created"), "it is Starting"),
+        (container(status="exited"), "there is a finished job x already: replace it with --replace"),
+        (container(status="exited", labels={}), "there is a container x already, not made by mlo-submit"),
     ],
 )
-def test_a_name_that_is_taken(invoke: Invoke, env_file: Path, engine: Fake, state: str, says: str) -> None:
-    engine.reply("container", "inspect", out=state + "\n")
+def test_a_name_that_is_taken(invoke: Invoke, env_file: Path, engine: Fake, there: dict[str, Any], says: str) -> None:
+    engine.reply("container", "inspect", out=inspected(there))
     result = invoke(*RUN)
     assert result.exit_code == 73
     assert says in result.stderr
     assert not [call for call in engine.calls if call[0] in ("run", "rm")]
 
 
-def test_replace(invoke: Invoke, env_file: Path, engine: Fake) -> None:
-    engine.reply("container", "inspect", out="running mlo-submit\n")
+def test_a_container_whose_id_starts_with_the_name_is_another_one(invoke: Invoke, env_file: Path, engine: Fake) -> None:
+    engine.reply("container", "inspect", out=inspected(container(name="other", labels={}, container_id="xabc")))
+    engine.reply("run", code=125, err="docker: Error response from daemon: no.")
+    assert "Docker does not start x: no." in invoke(*RUN).stderr
+    assert "rm" not in [call[0] for call in engine.calls]
+
+
+def test_replace(invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine) -> None:
+    """Only what has ended, and not what is set aside."""
+    engine.reply("container", "inspect", out=inspected(container(status="running")))
     assert invoke(*RUN, "--replace").exit_code == 73
-    engine.reply("container", "inspect", out="exited mlo-submit\n")
+    ended = container(status="exited", code=143)
+    engine.reply("container", "inspect", out=inspected(ended))
+    stops.write(laptop, words.workload(ended))
+    assert "it is Stopped" in invoke(*RUN, "--replace").stderr
+    stops.remove(laptop, "x")
     assert invoke(*RUN, "--replace").exit_code == 0
-    assert ["rm", "x"] in engine.calls
+    assert ["rm", ended["Id"]] in engine.calls
 
 
 @pytest.mark.parametrize(
@@ -254,12 +278,10 @@ def test_no_engine(invoke: Invoke, env_file: Path, engine: Fake, err: str, code:
 def test_what_docker_refuses(
     invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine, err: str, says: str
 ) -> None:
-    """Nothing is left of it: neither the container that it made, nor the secrets."""
     engine.reply("run", code=125, err=err)
     result = invoke(*RUN)
     assert result.exit_code == 73
     assert says in result.stderr
-    assert engine.calls[-1] == ["rm", "--force", "x"]
     assert not secrets_of(laptop, "x").exists()
 
 
@@ -278,7 +300,7 @@ def test_a_race_for_a_name_leaves_the_winner_alone(
     lock = os.open(secrets_of(laptop, "x"), os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     engine.reply("run")
-    assert "another mlo-submit is submitting x" in invoke(*RUN).stderr
+    assert "another mlo-submit is starting x" in invoke(*RUN).stderr
     os.close(lock)
 
 
@@ -301,16 +323,12 @@ def test_docker_is_not_installed(invoke: Invoke, env_file: Path) -> None:
     assert "`docker` is not on PATH: install Docker" in result.stderr
 
 
-def test_follow_ends_with_the_jobs_exit_code(
-    invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine, capfd: pytest.CaptureFixture[str]
-) -> None:
-    template = "{{.State.Status}} {{.State.ExitCode}} {{.State.FinishedAt}}"
-    engine.reply("container", "inspect", "--format", template, out="exited 42 2026-11-24T00:00:00Z\n")
-    engine.reply("logs", out="epoch 1\n")
-    engine.reply("ps", out="x exited\n")
-    result = invoke(*RUN, "--follow")
+def test_follow_ends_with_the_jobs_exit_code(invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine) -> None:
+    engine.reply("container", "inspect", out=inspected(container(status="exited", code=42)))
+    engine.reply("logs", out="2026-11-24T10:00:02.000000000Z epoch 1\n")
+    result = invoke(*RUN, "--replace", "--follow")
     assert result.exit_code == 42
-    assert capfd.readouterr().out == "epoch 1\n"
+    assert result.stdout == "epoch 1\n"
     assert not secrets_of(laptop, "x").exists()
 
 

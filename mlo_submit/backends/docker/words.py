@@ -1,0 +1,142 @@
+"""What Docker says of a container, as a `Workload` in the user's words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from mlo_submit import submission, units
+from mlo_submit.errors import RefusedError
+from mlo_submit.labels import COMPONENT, SUBMISSION, USER
+from mlo_submit.workload import ENDED, Event, Pod, State, Workload, parse_time
+
+SIGNALS = range(129, 193)  # exit codes of a process that a signal ended
+NANOSECONDS = 10**9
+
+
+def workload(container: Mapping[str, Any], asked: datetime | None = None) -> Workload:
+    """A job as `docker inspect` describes its container.
+
+    Args:
+        asked: when the run began that was asked to end; None if none was.
+    """
+    config, state = container["Config"], container["State"]
+    labels = config["Labels"]
+    started = parse_time(state["StartedAt"])
+    kind, reason = _state(container, stopped=started is not None and started == asked)
+    ended = kind in ENDED
+    created = parse_time(container["Created"])
+    assert created  # noqa: S101  # for the type checker: every container has been created
+    pod = Pod(
+        name=container["Name"].removeprefix("/"),
+        state=kind,
+        reason=reason,
+        restarts=container["RestartCount"],
+        exit_code=state["ExitCode"] if ended else None,
+        created=created,
+        started=started,
+        finished=parse_time(state["FinishedAt"]) if ended else None,
+    )
+    return Workload(
+        name=pod.name,
+        backend="docker",
+        user=labels.get(USER, ""),
+        kind="training" if labels.get(COMPONENT) == "training" else "interactive",
+        state=kind,
+        reason=reason,
+        image=config["Image"],
+        gpus=sum(request["Count"] for request in container["HostConfig"].get("DeviceRequests") or []),
+        created=created,
+        started=started,
+        finished=pod.finished,
+        restarts=pod.restarts,
+        exit_code=pod.exit_code,
+        pods=(pod,),
+        submission=labels.get(SUBMISSION, ""),
+    )
+
+
+def _state(container: Mapping[str, Any], *, stopped: bool) -> tuple[State, str]:
+    state = container["State"]
+    status, code, error = state["Status"], state["ExitCode"], state["Error"]
+    refused = f"cannot start: {error}" if error else ""
+    if status in ("removing", "dead"):
+        return "Stopping", "is being deleted"
+    if status in ("running", "restarting", "paused") and stopped:
+        return "Stopping", ""
+    if status == "restarting":
+        return "Starting", f"tried again after {ending(code)}"
+    if status == "paused":
+        return "Running", "paused by `docker pause`"
+    if status == "running":
+        return "Running", ""
+    if stopped:
+        return "Stopped", refused
+    if status == "created" and not error:
+        return "Starting", ""
+    if error or code:
+        return "Failed", refused or _failure(container)
+    return "Succeeded", ""
+
+
+def _failure(container: Mapping[str, Any]) -> str:
+    state, memory = container["State"], container["HostConfig"]["Memory"]
+    if state["OOMKilled"]:
+        return f"OOM killed at {units.size(memory)}" if memory else "OOM killed"
+    if state["ExitCode"] in (137, 143) and _over_time(container):
+        return "time limit"
+    return ending(state["ExitCode"])
+
+
+def _over_time(container: Mapping[str, Any]) -> bool:
+    """Whether a command has run as long as it was allowed to: then its own watcher ended it."""
+    started, finished = (parse_time(container["State"][key]) for key in ("StartedAt", "FinishedAt"))
+    try:
+        flags = submission.decode(container["Config"]["Labels"].get(SUBMISSION, ""))
+    except RefusedError:
+        return False
+    return bool(started and finished and flags.time and finished - started >= timedelta(seconds=flags.time))
+
+
+def ending(code: int) -> str:
+    """How a process ended, by its exit code."""
+    return f"ended by signal {code - 128}" if code in SIGNALS else f"exit code {code}"
+
+
+def events(job: Workload, told: Iterable[Mapping[str, Any]]) -> list[Event]:
+    """What happened to a job, oldest first.
+
+    Args:
+        told: what `docker events` tells of its container. The engine remembers little: what it has forgotten comes from
+            the job, as far as that knows.
+    """
+    found: dict[str, list[Event]] = {"create": [], "start": [], "die": []}
+    for item in told:
+        action, facts = item["Action"], item["Actor"]["Attributes"]
+        code = int(facts.get("exitCode", 0))
+        text = {
+            "create": "created",
+            "start": "started again" if found["start"] else "started",
+            "die": _end(ending(code)),
+            "oom": "out of memory",
+            "kill": f"sent signal {facts.get('signal')}",
+            "pause": "paused",
+            "unpause": "goes on",
+        }.get(action)
+        if text:
+            at = datetime.fromtimestamp(item["timeNano"] / NANOSECONDS, timezone.utc)
+            found.setdefault(action, []).append(Event(at=at, text=text, warning=bool(code) or action == "oom"))
+    if not found["create"]:
+        found["create"] = [Event(at=job.created, text="created")]
+    if job.started and not found["start"]:
+        found["start"] = [Event(at=job.started, text="started again" if job.restarts else "started")]
+    if job.finished:
+        # Of its last end the job knows more than an exit code.
+        text = _end(job.reason or ending(0))
+        found["die"][-1:] = [Event(at=job.finished, text=text, warning=job.state == "Failed")]
+    return sorted((event for events in found.values() for event in events), key=lambda event: event.at)
+
+
+def _end(reason: str) -> str:
+    return reason if reason.startswith("ended") else f"ended: {reason}"
