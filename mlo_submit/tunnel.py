@@ -16,18 +16,22 @@ from mlo_submit.machine import Machine
 from mlo_submit.workload import Pod, Workload
 
 HOST = "127.0.0.1"
-PATIENCE = 1.0  # seconds after which a connection that was not closed again is one to the pod
+PATIENCE = 1.5  # seconds after which a connection that was not closed again is one to the pod
 PAUSES = (0.2, 2.0)  # seconds between two starts, the first and the longest
 END = 3.0  # seconds that the program may take to end
 
 
 class Tunnel:
-    """`local` is the port of this machine, the next free one where it is taken; `open` that the pod answers there."""
+    """`local` is the port of this machine, the next free one where it is taken; `open` that the pod answers there.
+
+    `reason` is what the program said at its end, the last time.
+    """
 
     def __init__(self, machine: Machine, jobs: Jobs, local: int, remote: int, say: Callable[[str], None]) -> None:
         self.local = local
         self.remote = remote
         self.open = False
+        self.reason = ""
         self._machine = machine
         self._jobs = jobs
         self._say = say
@@ -81,13 +85,13 @@ class Tunnel:
         self._pod = pod.name
 
     def _lose(self, pod: Pod) -> None:
+        self._messages.seek(0)
+        said = self._messages.read().decode(errors="replace").split("\n")
+        self.reason = next((line for line in reversed(said) if line), "no reason given").removeprefix("error: ")
         if self.open and pod.name != self._pod:
             self._say(f"The pod {self._pod} was replaced: connecting port {self.remote} to {pod.name}.")
         elif self.open:
-            self._messages.seek(0)
-            said = self._messages.read().decode(errors="replace").split("\n")
-            reason = next((line for line in reversed(said) if line), "no reason given").removeprefix("error: ")
-            self._say(f"The connection to port {self.remote} broke ({reason}): connecting again.")
+            self._say(f"The connection to port {self.remote} broke ({self.reason}): connecting again.")
         self.close()
         self._due = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, PAUSES[1])

@@ -44,8 +44,6 @@ def look(job: Workload, rank: int, line: Line) -> Pod | str:
             f"{job.name} has ended{why}, and nothing runs in it any more: launch it again with "
             f"`{line('rerun', job.name)}`."
         )
-    if job.state == "Stopping":
-        raise RefusedError(f"{job.name} is ending{why}: launch it again with `{line('rerun', job.name)}`.")
     if job.state == "Stopped":
         raise RefusedError(f"{job.name} is stopped: let it go on with `{line('resume', job.name)}`.")
     pod = next((pod for pod in job.pods if pod.rank == rank), None)

@@ -74,8 +74,8 @@ def _enter(shared: common.Shared, name: str, rank: int, *command: str) -> int:
         except MloError as error:
             note(error.message)
         else:
-            if found != pod and (not isinstance(found, Pod) or found.name != pod.name):
-                note(f"The pod {pod.name} is gone. Enter the next one with `{line('shell', name)}`.")
+            if not isinstance(found, Pod):
+                note(f"The pod {pod.name} is gone: {found}. Once it runs, enter it with `{line('shell', name)}`.")
     return code
 
 

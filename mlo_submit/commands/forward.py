@@ -90,13 +90,14 @@ def _forward(shared: common.Shared, name: str, rank: int, ports: Sequence[tuple[
                     if browse and not told and not process.browse(tunnel.url):
                         say("There is no browser here: open the address yourself.")
                     told.add(tunnel.url)
-            shut = ", ".join(str(tunnel.remote) for tunnel in tunnels if not tunnel.open)
+            shut = [tunnel for tunnel in tunnels if not tunnel.open]
             if isinstance(watch.found, str):
                 waiting.tell(watch.found)
             elif not shut:
                 waiting.clear()
-            elif time.monotonic() - began > LATE:
-                waiting.tell(f"Nothing answers at port {shut} of {name}")
+            elif shut[0].reason and time.monotonic() - began > LATE:
+                numbers = ", ".join(str(tunnel.remote) for tunnel in shut)
+                waiting.tell(f"Nothing answers at port {numbers} of {name} yet: {shut[0].reason}")
             time.sleep(TICK)
 
 

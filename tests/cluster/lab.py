@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.terminal import Terminal
+
 USER, UID, GROUP, GID = "jdoe", 123456, "MLO-unit", 83070
 HOMES = "/mloscratch/homes"
 SECONDS = 60  # nothing here takes half of it
@@ -131,6 +133,15 @@ class Laptop:
         file.write_text("".join(lines))
         file.chmod(0o600)
 
+    def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
+        """What a shell on this laptop gives to its programs."""
+        return {
+            "PATH": os.pathsep.join(map(str, self.path)),
+            "HOME": str(self.project.parent),
+            "KUBECONFIG": str(kubeconfig or self.lab.kubeconfig),
+            **self.environ,
+        }
+
     def submit(
         self, *argv: str, kubeconfig: Path | None = None, seconds: float = SECONDS
     ) -> subprocess.CompletedProcess[str]:
@@ -138,17 +149,21 @@ class Laptop:
         return subprocess.run(
             ["mlo-submit", *argv],  # noqa: S607
             cwd=self.project,
-            env={
-                "PATH": os.pathsep.join(map(str, self.path)),
-                "HOME": str(self.project.parent),
-                "KUBECONFIG": str(kubeconfig or self.lab.kubeconfig),
-                **self.environ,
-            },
+            env=self.environment(kubeconfig),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=seconds,
         )
+
+    def start(self, *argv: str, **streams: Any) -> subprocess.Popen[bytes]:
+        """The same, while it runs."""
+        return subprocess.Popen(["mlo-submit", *argv], cwd=self.project, env=self.environment(), **streams)  # noqa: S607
+
+    def terminal(self, *argv: str, rows: int = 24, columns: int = 80) -> Terminal:
+        """The same, on a terminal."""
+        env = {**self.environment(), "TERM": "screen-256color"}
+        return Terminal(["mlo-submit", *argv], env=env, cwd=self.project, rows=rows, columns=columns)
 
     def launch(self, *argv: str) -> str:
         """Submit a job that is accepted; returns its name."""
