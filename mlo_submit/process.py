@@ -112,6 +112,23 @@ def start(machine: Machine, argv: Sequence[str], *, stderr: IO[bytes]) -> Popen[
     )
 
 
+def pipes(machine: Machine, argv: Sequence[str]) -> Popen[bytes]:
+    """Start a program whose two streams the caller reads.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    import subprocess
+
+    return subprocess.Popen(
+        [_program(machine, argv[0]), *argv[1:]],
+        env=dict(machine.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
 def browse(url: str) -> bool:
     """Open a page in the user's browser. Returns whether there is one."""
     import webbrowser

@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from mlo_submit import backends, env, follow
+from mlo_submit import backends, env
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, options
 from mlo_submit.commands.secret import sync
 from mlo_submit.errors import note, warn
 from mlo_submit.job import Flags, from_flags
-from mlo_submit.workload import LogView
 
 # A flag of `run` that stands in for a key of .env.
 INSTEAD = {"image": "RUNAI_IMAGE", "secret_name": "RUNAI_SECRET_NAME", "pvc": "SCRATCH_PVC"}
@@ -80,8 +79,7 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     if not follow_log:
         click.echo(job.name)
         return 0
-    try:
-        return follow.show(machine, backend.connect(config, machine), job.name, LogView(follow=True))
-    except KeyboardInterrupt:
-        note(f"\n{job.name} goes on.")
-        return 130
+    from mlo_submit.commands.logs import to_the_end
+    from mlo_submit.follow import Wanted
+
+    return to_the_end(shared, lambda: backend.connect(config, machine), job.name, Wanted())
