@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.terminal import Terminal
+
 ROOT = Path(__file__).parents[2]
 # The files of a test belong to who runs it, or to nobody on this machine when that is root.
 UID, GID = (os.getuid(), os.getgid()) if os.getuid() else (123456, 83070)
@@ -33,11 +35,28 @@ class Laptop:
     home: Path
     name: str
 
-    def submit(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def environ(self) -> dict[str, str]:
         environ = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        environ |= {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
-        command = [sys.executable, "-m", "mlo_submit", "--backend", "docker", "run", "--name", self.name, *argv]
-        return subprocess.run(command, env=environ, cwd=self.home, capture_output=True, text=True, timeout=60)
+        return environ | {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
+
+    def command(self, *argv: str) -> list[str]:
+        """`mlo-submit`, as an argv."""
+        return [sys.executable, "-m", "mlo_submit", "--backend", "docker", *argv]
+
+    def mlo(self, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run mlo-submit, through pipes."""
+        command = self.command(*argv)
+        return subprocess.run(command, env=self.environ, cwd=self.home, input=stdin, capture_output=True, timeout=60)
+
+    def submit(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        command = self.command("run", "--name", self.name, *argv)
+        return subprocess.run(command, env=self.environ, cwd=self.home, capture_output=True, text=True, timeout=60)
+
+    def terminal(self, *argv: str, rows: int = 24, columns: int = 80) -> Terminal:
+        """Run mlo-submit on a terminal."""
+        env = {**self.environ, "TERM": "screen-256color"}
+        return Terminal(self.command(*argv), env=env, cwd=self.home, rows=rows, columns=columns)
 
     def docker(self, *argv: str) -> str:
         done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
