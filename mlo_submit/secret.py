@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlo_submit import labels
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
-from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.labels import MANAGED_BY, OURS, USER
 
 CONTENT_HASH = "mlo-submit/content-hash"
 
@@ -19,16 +20,25 @@ Outcome = Literal["created", "updated", "unchanged"]
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A Secret as it should be: every variable of .env that has a value, and the SSH key that was picked up."""
+    """A Secret as it should be: every variable of .env that has a value, and the SSH key that was picked up.
+
+    `user` is the label of whose it is.
+    """
 
     name: str
     namespace: str
+    user: str
     values: Mapping[str, str] = field(repr=False)
 
 
 def from_config(config: Config, name: str | None) -> Secret:
     """The Secret that mirrors a configuration; `name` overrides RUNAI_SECRET_NAME."""
-    return Secret(name=name or config.secret_name, namespace=config.namespace, values=config.values)
+    return Secret(
+        name=name or config.secret_name,
+        namespace=config.namespace,
+        user=labels.user(config.username),
+        values=config.values,
+    )
 
 
 def content_hash(secret: Secret) -> str:
@@ -50,7 +60,7 @@ def manifest(secret: Secret) -> JSON:
         "metadata": {
             "name": secret.name,
             "namespace": secret.namespace,
-            "labels": {MANAGED_BY: OURS},
+            "labels": {MANAGED_BY: OURS, USER: secret.user},
             "annotations": {CONTENT_HASH: content_hash(secret)},
         },
         "type": "Opaque",
@@ -93,14 +103,14 @@ def _write(cluster: Cluster, secret: Secret, current: JSON | None, adopt: bool) 
             raise
         return "created"
     metadata = current["metadata"]
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    if labels.get(MANAGED_BY) != OURS and not adopt:
+    marks, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if marks.get(MANAGED_BY) != OURS and not adopt:
         raise RefusedError(
             f"the Secret {secret.name} in {secret.namespace} was not made by mlo-submit, and is left alone. "
             "Choose another RUNAI_SECRET_NAME, or let `mlo-submit sync-secret --adopt` replace its content."
         )
     if (
-        labels.get(MANAGED_BY) == OURS
+        wanted["metadata"]["labels"].items() <= marks.items()
         and annotations.get(CONTENT_HASH) == wanted["metadata"]["annotations"][CONTENT_HASH]
         and (current.get("data") or {}) == wanted["data"]
     ):
@@ -108,7 +118,7 @@ def _write(cluster: Cluster, secret: Secret, current: JSON | None, adopt: bool) 
     # The type of a Secret cannot be changed; the version makes a write in between a conflict. Labels of others stay.
     ours: dict[str, Any] = wanted["metadata"]
     ours.update(
-        labels={**labels, **ours["labels"]},
+        labels={**marks, **ours["labels"]},
         annotations={**annotations, **ours["annotations"]},
         resourceVersion=metadata["resourceVersion"],
     )

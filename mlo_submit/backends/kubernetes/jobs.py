@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from mlo_submit import kube, labels
-from mlo_submit.backends.kubernetes import words
-from mlo_submit.backends.kubernetes.manifest import CONTAINER
+from mlo_submit.backends.kubernetes import events, leftovers, words
+from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
 from mlo_submit.machine import Machine
-from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload, parse_time
+from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
+
+PAGE = 1000  # objects; more do not come faster
+FEW = 500  # jobs that succeeded: their pods are worth a request
+WARNINGS = {"Job": "FailedCreate", "Pod": "FailedMount"}
+"""The reason of the events that explain why a Job has no pod, or why a pod does not start."""
 
 
 def connect(config: Config, machine: Machine) -> Jobs:
@@ -37,40 +45,86 @@ class Jobs:
         return labels.user(self.config.username)
 
     def all(self, *, everybody: bool = False) -> list[Workload]:
-        """The Jobs that mlo-submit made, with their pods: two requests."""
-        selector = labels.mine(None if everybody else self.user)
-        namespace = self.config.namespace
-        jobs = self.cluster.call("GET", path("jobs", namespace), labelSelector=selector)
-        pods = self.cluster.call("GET", path("pods", namespace), labelSelector=selector)
-        of: dict[str, list[JSON]] = {}
-        for pod in pods["items"]:
-            of.setdefault(pod["metadata"]["labels"].get("job-name", ""), []).append(pod)
-        found = [words.workload(job, of.get(job["metadata"]["name"], [])) for job in jobs["items"]]
+        """The Jobs that mlo-submit made, and their pods: two requests at once.
+
+        The pods of jobs that succeeded tell little and are many: they are asked for where there are not too many.
+        """
+        selector = f"{labels.mine(None if everybody else self.user)},{labels.BACKEND}!=runai"
+        # Thousands of objects that stay are made in a row, and each look for garbage among them takes as long.
+        with _no_garbage():
+            jobs, pods = together(
+                lambda: self._list("jobs", labelSelector=selector),
+                lambda: self._list("pods", labelSelector=selector, fieldSelector="status.phase!=Succeeded"),
+            )
+            if 0 < sum(words.finished(job).get("type") == "Complete" for job in jobs) <= FEW:
+                pods += self._list("pods", labelSelector=selector, fieldSelector="status.phase=Succeeded")
+            found = self._workloads(jobs, pods)
         return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
 
     def find(self, name: str) -> Workload:
-        """The Job of that name, with its pods."""
-        namespace = self.config.namespace
+        """The Job of that name, with its pods: two requests at once."""
+        job, pods = together(lambda: self._read(name), lambda: self._list("pods", labelSelector=f"job-name={name}"))
+        if not job:
+            raise RefusedError(f"there is no job {name} in {self.config.namespace}: `mlo-submit list` shows yours.")
+        if (job["metadata"].get("labels") or {}).get(labels.MANAGED_BY) != labels.OURS:
+            raise RefusedError(
+                f"the job {name} in {self.config.namespace} was not made by mlo-submit, which leaves it alone."
+            )
+        return self._workloads([job], pods)[0]
+
+    def _workloads(self, jobs: Sequence[JSON], pods: Iterable[JSON]) -> list[Workload]:
+        """Jobs with their pods, and the warnings of those that only warnings explain."""
+        of: dict[str, list[JSON]] = {}
+        for pod in pods:
+            of.setdefault(pod["metadata"]["labels"].get("job-name", ""), []).append(pod)
+        pairs = [(job, of.get(job["metadata"]["name"], [])) for job in jobs]
+        kinds = {kind for job, its in pairs if (kind := words.puzzling(job, its))}
+        told = [
+            event for kind in kinds for event in self._events(f"involvedObject.kind={kind},reason={WARNINGS[kind]}")
+        ]
+        warnings = {event["involvedObject"]["uid"]: event["message"] for event in told}
+        return [words.workload(job, its, warnings) for job, its in pairs]
+
+    def _read(self, name: str) -> JSON:
+        """The Job of that name; empty where there is none."""
         try:
-            job = self.cluster.call("GET", path("jobs", namespace, name))
+            return self.cluster.call("GET", path("jobs", self.config.namespace, name))
         except ApiRefusal as error:
-            if error.status == 404:
-                raise RefusedError(f"there is no job {name} in {namespace}: `mlo-submit list` shows yours.") from None
-            raise
-        selector = f"job-name={name}"
-        pods = self.cluster.call("GET", path("pods", namespace), labelSelector=selector)["items"]
-        return words.workload(job, pods)
+            if error.status != 404:
+                raise
+            return {}
+
+    def _list(self, kind: str, **query: str) -> list[JSON]:
+        """All objects of a kind as they were at one moment, page by page."""
+        place, token = path(kind, self.config.namespace), ""
+        found: list[JSON] = []
+        while True:
+            try:
+                page = self.cluster.call("GET", place, limit=PAGE, **({"continue": token} if token else {}), **query)
+            except ApiRefusal as error:
+                if error.status != 410 or not token:
+                    raise
+                # The server no longer knows that moment: all at once, then.
+                return list(self.cluster.call("GET", place, **query)["items"])
+            found += page["items"]
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
+
+    def _events(self, selector: str) -> list[JSON]:
+        return self._list("events", fieldSelector=selector)
 
     def events(self, job: Workload) -> list[Event]:
-        """The events of the Job and of its pods."""
-        names = {job.name, *(pod.name for pod in job.pods)}
-        listed = self.cluster.call("GET", path("events", self.config.namespace))["items"]
-        found = []
-        for item in listed:
-            at = parse_time(item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"])
-            if item["involvedObject"].get("name") in names and at:
-                found.append(Event(at=at, text=item.get("message", ""), warning=item.get("type") == "Warning"))
-        return sorted(found, key=lambda event: event.at)
+        """The events of the Job, and of all pods that it has or had: those that the cluster still knows."""
+        raw, pods, of_job = together(
+            lambda: self._read(job.name),
+            lambda: self._list("pods", labelSelector=f"job-name={job.name}"),
+            lambda: self._events(f"involvedObject.name={job.name}"),
+        )
+        known = [words.pod_of(pod) for pod in pods] or job.pods
+        names = dict.fromkeys([*(pod.name for pod in known), *events.pods_of(of_job)])
+        of_pods = together(*(partial(self._events, f"involvedObject.name={name}") for name in names))
+        return events.timeline(job, raw, known, [*of_job, *(event for found in of_pods for event in found)])
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`kubectl logs`, which renews a login and follows a log through its rotation."""
@@ -112,10 +166,10 @@ class Jobs:
         return ["kubectl", *context, "--namespace", self.config.namespace, verb]
 
     def delete(self, job: Workload, *, now: bool) -> None:
-        """Delete the Job in the foreground: it goes after its pods."""
-        if now:
-            self.kill(job)
+        """Delete the Job in the foreground: it goes after its pods. Gone already is as good."""
         self._gone("jobs", job.name, propagationPolicy="Foreground")
+        if now:  # after the Job, which would replace them
+            self.kill(job)
 
     def kill(self, job: Workload) -> None:
         """End the pods of the job without their grace period."""
@@ -130,20 +184,64 @@ class Jobs:
                 raise
 
     def stop(self, job: Workload) -> None:
-        """Suspend the Job."""
-        self._patch(job, suspend=True, stopped="true")
+        """Suspend the Job: Kubernetes deletes its pods, and keeps the Job. Its time limit starts anew when it goes on.
+
+        Raises:
+            RefusedError: it has ended, or Kueue decides when it runs.
+        """
+        self._suspend(job, stopped="true")
 
     def resume(self, job: Workload) -> None:
-        """Take the suspension back."""
-        self._patch(job, suspend=False, stopped=None)
+        """Take the suspension back. Raises as `stop` does."""
+        self._suspend(job, stopped=None)
 
-    def _patch(self, job: Workload, *, suspend: bool, stopped: str | None) -> None:
-        patch = {"metadata": {"annotations": {words.STOPPED: stopped}}, "spec": {"suspend": suspend}}
+    def _suspend(self, job: Workload, stopped: str | None) -> None:
+        found = self._read(job.name)
+        if not found or words.finished(found):
+            raise RefusedError(f"the job {job.name} has ended: `mlo-submit rerun {job.name}` launches it again.")
+        if queue := (found["metadata"].get("labels") or {}).get(KUEUE_LABEL):
+            raise RefusedError(
+                f"the job {job.name} is in the queue {queue} of Kueue, which decides alone when it runs, and undoes "
+                f"a stop. End it with `mlo-submit delete {job.name}`, and launch it again when it may go on."
+            )
+        patch = {"metadata": {"annotations": {words.STOPPED: stopped}}, "spec": {"suspend": stopped is not None}}
         self.cluster.call("PATCH", path("jobs", self.config.namespace, job.name), patch)
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
-        """Nothing yet."""
-        return []
+        """Secrets and Services that mlo-submit made for me, and that no Job or pod of anybody's uses.
+
+        What run:ai has set aside is neither, and is not seen.
+        """
+        mine = labels.mine(self.user)
+        secrets, services, jobs, pods = together(
+            lambda: self._list("secrets", labelSelector=mine),
+            lambda: self._list("services", labelSelector=mine),
+            lambda: self._list("jobs"),
+            lambda: self._list("pods"),
+        )
+        return leftovers.unused(secrets=secrets, services=services, jobs=jobs, pods=pods, gone=gone)
 
     def remove(self, leftover: Leftover) -> None:
-        """Nothing yet."""
+        """Delete a Secret or a Service."""
+        self._gone(f"{leftover.kind.lower()}s", leftover.name)
+
+
+def together(*asks: Callable[[], Any]) -> list[Any]:
+    """Ask several things at once. Returns the answers in the order of the questions; raises the first error."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if not asks:
+        return []
+    with ThreadPoolExecutor(max_workers=min(len(asks), 8)) as pool:
+        return list(pool.map(lambda ask: ask(), asks))
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    import gc
+
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

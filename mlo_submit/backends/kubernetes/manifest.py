@@ -12,6 +12,7 @@ CONTAINER = "job"
 GPU = "nvidia.com/gpu"
 QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+NAME = 61  # characters: the host name of a pod is that of its Job, and "-0"
 
 
 def render(job: Job) -> JSON:
@@ -19,8 +20,13 @@ def render(job: Job) -> JSON:
     config = job.config
     queue_label = config.queue_label or QUEUE_LABELS.get(config.scheduler, KUEUE_LABEL)
     queue = {queue_label: job.queue} if job.queue else {}
+    retries = job.retries if job.training else 0
     spec: JSON = {
-        "backoffLimit": job.retries if job.training else 0,
+        # Of an indexed Job alone are disruptions counted: on each pod, since the one that gave way is forgotten.
+        "completionMode": "Indexed",
+        "completions": 1,
+        "backoffLimitPerIndex": retries,
+        "backoffLimit": retries,  # where Kubernetes is older than 1.29
         **({"activeDeadlineSeconds": job.time} if job.time else {}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
         # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure.
@@ -148,6 +154,11 @@ def check(job: Job) -> None:
     for text in (*job.argv(time_limit=False), *job.env.values()):
         if not text.isascii() and text != text.encode(errors="replace").decode():
             raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
+    if len(job.name) > NAME:
+        raise RefusedError(
+            f"{job.name} is too long a name: Kubernetes adds two characters to it for the pod, and takes 63. "
+            f"Choose a --name of at most {NAME}."
+        )
     if job.workers:
         raise RefusedError(
             "--workers needs run:ai: on Kubernetes a job is one pod. Choose --backend runai, or leave it out."

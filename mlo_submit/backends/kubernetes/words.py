@@ -1,31 +1,56 @@
-"""What Kubernetes says of a Job and its pods, as a `Workload` in the user's words. Pure."""
+"""What Kubernetes says of a Job and its pods, as a `Workload`. Pure; `reasons` puts the reasons into words."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU
+from mlo_submit.backends.kubernetes import reasons
+from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
 from mlo_submit.workload import Pod, State, Workload, parse_time
 
 STOPPED = "mlo-submit/stopped"
+"""The annotation by which a Job that we suspended is told from one that waits in its queue."""
+
 RANK = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+DISRUPTIONS = "batch.kubernetes.io/job-index-ignored-failure-count"
+
+# The pod that tells why a job is not further than it is.
+WORST: Final[tuple[State, ...]] = ("Preempted", "Failed", "Pending", "Starting", "Stopping", "Running", "Succeeded")
+
+VOLUMES = (None, "ContainerCreating", "PodInitializing")
+"""The reasons of a container that waits for the pod's volumes, or for its image."""
+
+TIME_LIMIT = "time limit"
+NO_WARNINGS: Final[Mapping[str, str]] = {}
 
 
-def workload(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Workload:
-    """A Job and its pods, in any order."""
-    metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
+def workload(
+    job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], warnings: Mapping[str, str] = NO_WARNINGS
+) -> Workload:
+    """A Job and its pods, in any order.
+
+    Args:
+        job: as the API has it.
+        pods: those that are there. Of a job that succeeded they may be left out: only times, node and restarts go.
+        warnings: the last warning of the events, by the uid of the Job or pod, where `puzzling` asks for them.
+    """
+    metadata, spec, status = job["metadata"], job["spec"], job.get("status") or {}
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
     container = spec["template"]["spec"]["containers"][0]
-    history = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-    newest = tuple({rank_of(pod): pod for pod in history}.values())
-    seen = tuple(sorted(map(pod_of, newest), key=lambda pod: pod.rank))
-    state, reason, code = _state(job, seen, history)
+    history = sorted(pods, key=_age)
+    newest = {_rank(pod): pod for pod in history}.values()
+    seen = tuple(sorted((pod_of(pod, warnings) for pod in newest), key=lambda pod: pod.rank))
+    disrupted = max(sum(map(_disrupted, history)), sum(_count(pod, DISRUPTIONS) + _disrupted(pod) for pod in newest))
+    replaced = max(len(history) - len(newest), sum(_count(pod, DISRUPTIONS) + _count(pod, FAILURES) for pod in newest))
+    state, reason, code = _state(job, seen, disrupted, warnings.get(metadata.get("uid", ""), ""))
+    ended = finished(job)
+    started = min((pod.started for pod in seen if pod.started), default=None)
     return Workload(
         name=metadata["name"],
         backend="kubernetes",
@@ -36,148 +61,171 @@ def workload(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Workl
         image=container.get("image", ""),
         gpus=int(((container.get("resources") or {}).get("limits") or {}).get(GPU, 0)),
         created=datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00")),
-        started=parse_time(status.get("startTime")) if state not in ("Pending", "Starting") else None,
-        finished=parse_time(status.get("completionTime") or (finished(job) or {}).get("lastTransitionTime")),
-        restarts=sum(pod.restarts for pod in seen) + len(history) - len(newest),
+        started=started or (parse_time(status.get("startTime")) if ended else None),
+        finished=parse_time(status.get("completionTime") or ended.get("lastTransitionTime")) if ended else None,
+        restarts=sum(pod.restarts for pod in seen) + replaced if seen else status.get("failed", 0),
         exit_code=code,
         pods=seen,
         submission=annotations.get(SUBMISSION, ""),
     )
 
 
-def finished(job: Mapping[str, Any]) -> JSON | None:
-    """The condition with which a Job ended; None while it has not."""
-    for condition in job.get("status", {}).get("conditions") or []:
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            return dict(condition)
-    return None
+def finished(job: Mapping[str, Any]) -> JSON:
+    """The condition with which a Job ended; empty while it has not."""
+    return _condition(job, "Complete") or _condition(job, "Failed")
 
 
-def _state(
-    job: Mapping[str, Any], pods: Sequence[Pod], history: Sequence[Mapping[str, Any]]
-) -> tuple[State, str, int | None]:
-    end = finished(job)
-    code = next((pod.exit_code for pod in pods if pod.exit_code), None)
-    if end and end["type"] == "Complete":
-        return "Succeeded", "", 0
-    if end:
-        if end.get("reason") == "DeadlineExceeded":
-            return "Failed", "time limit", 143
-        failed = next((pod.reason for pod in pods if pod.state == "Failed"), "")
-        return "Failed", failed or end.get("message", ""), code
-    if job["metadata"].get("deletionTimestamp"):
-        return "Stopping", "is being deleted", code
+def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
+    """The kind of object whose events explain what itself does not: "Job" where no pod is made, "Pod" where its volumes
+    do not come; else empty."""
+    if finished(job) or job["spec"].get("suspend"):
+        return ""
+    placed = (pod for pod in pods if pod.get("status", {}).get("phase") == "Pending" and pod["spec"].get("nodeName"))
+    return "Pod" if any(_waiting(pod).get("reason") in VOLUMES for pod in placed) else "" if pods else "Job"
+
+
+def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning: str) -> tuple[State, str, int | None]:
+    """The state, why it is so, and the exit code where there is one."""
+    metadata, ended = job["metadata"], finished(job)
+    worst = min(pods, key=lambda pod: WORST.index(pod.state), default=None)
+    failure = next((pod for pod in pods if pod.state == "Failed"), None)
+    if ended.get("type") == "Complete":
+        return "Succeeded", worst.reason if worst else "", 0
+    if ended.get("reason") == "DeadlineExceeded":
+        return "Failed", TIME_LIMIT, 143
+    if ended:
+        return "Failed", failure.reason if failure else ended.get("message", ""), failure.exit_code if failure else None
+    if metadata.get("deletionTimestamp"):
+        return "Stopping", "is being deleted", None
+    if ending := _condition(job, "FailureTarget"):
+        return "Stopping", TIME_LIMIT if ending.get("reason") == "DeadlineExceeded" else ending.get("message", ""), None
     if job["spec"].get("suspend"):
-        if STOPPED in (job["metadata"].get("annotations") or {}):
+        if any(pod.state in ("Running", "Stopping") for pod in pods):
+            return "Stopping", "is being set aside", None
+        if STOPPED in (metadata.get("annotations") or {}):
             return "Stopped", "", None
-        return "Pending", "waits in its queue", None
-    gone = sum(bool(disruption(pod)) for pod in history)
-    worst = _first(pods, ("Preempted", "Failed", "Pending", "Starting", "Stopping", "Running", "Succeeded"))
+        queue = (metadata.get("labels") or {}).get(KUEUE_LABEL, "")
+        return "Pending", f"waits in the queue {queue}" if queue else "is suspended", None
+    often = f"preempted {reasons.times(disrupted)}" if disrupted else ""
     if worst is None:
-        return "Pending", "its pod is not made yet", None
+        return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
-        return "Pending", f"tried again after: {worst.reason}", None
-    if worst.state == "Pending" and gone:
-        return "Preempted", worst.reason, None
-    return worst.state, worst.reason or (f"preempted {gone} times" if gone else ""), None
+        return "Pending", f"is tried again after {worst.reason}", None
+    if worst.state == "Preempted":
+        return "Preempted", _joined(worst.reason, often if disrupted > 1 else ""), None
+    state: State = "Preempted" if worst.state == "Pending" and disrupted else worst.state
+    return state, _joined(worst.reason, often), None
 
 
-def _first(pods: Iterable[Pod], order: Sequence[State]) -> Pod | None:
-    return min(pods, key=lambda pod: order.index(pod.state), default=None)
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
 
 
-def rank_of(pod: Mapping[str, Any]) -> int:
-    """The index of a pod in its Job."""
-    return int((pod["metadata"].get("annotations") or {}).get(RANK, 0))
-
-
-def pod_of(pod: Mapping[str, Any]) -> Pod:
-    """A pod as Kubernetes describes it."""
-    status = pod.get("status", {})
-    container = _container(pod)
-    state = container.get("state", {})
+def pod_of(pod: Mapping[str, Any], warnings: Mapping[str, str] = NO_WARNINGS) -> Pod:
+    """A pod as the API has it; `warnings` as of `workload`."""
+    container = _status(pod)
+    state = container.get("state") or {}
     ended = state.get("terminated") or {}
-    kind, reason = _pod_state(pod, state)
+    kind, reason = _pod_state(pod, warnings.get(pod["metadata"].get("uid", ""), ""))
     return Pod(
         name=pod["metadata"]["name"],
         state=kind,
         reason=reason,
-        rank=rank_of(pod),
+        rank=_rank(pod),
         node=pod["spec"].get("nodeName", ""),
         restarts=container.get("restartCount", 0),
         exit_code=ended.get("exitCode"),
         created=parse_time(pod["metadata"]["creationTimestamp"]),
-        started=parse_time((state.get("running") or ended or {}).get("startedAt") or status.get("startTime")),
+        started=parse_time((state.get("running") or ended).get("startedAt")),
         finished=parse_time(ended.get("finishedAt")),
     )
 
 
-def _container(pod: Mapping[str, Any]) -> JSON:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    return dict(next((status for status in statuses if status["name"] == CONTAINER), statuses[0] if statuses else {}))
+def _pod_state(pod: Mapping[str, Any], warning: str) -> tuple[State, str]:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    phase = status.get("phase", "Pending")
+    ended = (_status(pod).get("state") or {}).get("terminated") or {}
+    going = "deletionTimestamp" in metadata
+    if phase == "Succeeded":
+        return "Succeeded", reasons.ending(ended, "")
+    if (phase == "Failed" or going) and (why := disruption(pod)):
+        return "Preempted", why
+    if phase == "Failed":
+        said = reasons.eviction(status.get("message", "")) or status.get("reason", "")
+        return "Failed", reasons.ending(ended, asked(pod, "limits").get("memory", "")) or said
+    if going:
+        return "Stopping", status.get("message", "") if status.get("reason") == "NodeLost" else ""
+    waiting = _waiting(pod)
+    if phase == "Running":
+        return ("Running", "") if not waiting else ("Starting", _waited_for(pod, waiting, ""))
+    scheduled = _any_condition(pod, "PodScheduled")
+    if scheduled.get("status") != "True" and not pod["spec"].get("nodeName"):
+        return "Pending", reasons.placement(scheduled.get("message", ""), asked(pod, "requests")) or "waits for a node"
+    return "Starting", _waited_for(pod, waiting, warning)
+
+
+def _waited_for(pod: Mapping[str, Any], waiting: Mapping[str, Any], warning: str) -> str:
+    """What a container that has its node waits for."""
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in VOLUMES:
+        return reasons.configuration(warning)
+    if reason in reasons.PULL_FAILURES:
+        return reasons.pull(_container(pod).get("image", ""), reason, message)
+    return reasons.configuration(message) or reason
 
 
 def disruption(pod: Mapping[str, Any]) -> str:
-    """Why the cluster took a pod away; empty where it did not."""
+    """Why the cluster takes a pod away, or took it; empty where it does not."""
     found = _condition(pod, "DisruptionTarget")
-    return str(found.get("message") or found.get("reason")) if found.get("status") == "True" else ""
+    return reasons.disruption(found.get("reason", ""), found.get("message", "")) if found else ""
 
 
-def _condition(pod: Mapping[str, Any], kind: str) -> JSON:
-    for condition in pod.get("status", {}).get("conditions") or []:
-        if condition["type"] == kind:
-            return dict(condition)
-    return {}
+def _disrupted(pod: Mapping[str, Any]) -> bool:
+    return pod_of(pod).state == "Preempted"
 
 
-def _pod_state(pod: Mapping[str, Any], state: JSON) -> tuple[State, str]:
-    status = pod.get("status", {})
-    phase = status.get("phase", "Pending")
-    if phase == "Succeeded":
-        return "Succeeded", ""
-    if why := disruption(pod):
-        return "Preempted", why
-    if phase == "Failed":
-        return "Failed", ending(state.get("terminated") or {}, _memory(pod)) or status.get("message") or ""
-    if pod["metadata"].get("deletionTimestamp"):
-        return "Stopping", ""
-    if phase == "Running":
-        return "Running", ""
-    waiting = state.get("waiting") or {}
-    placed = _condition(pod, "PodScheduled")
-    if placed.get("status") != "True":
-        return "Pending", placement(placed.get("message", "")) or "waits for a node"
-    reason = waiting.get("reason", "")
-    if reason in ("", "ContainerCreating", "PodInitializing"):
-        return "Starting", ""
-    return "Starting", waiting_for(reason, waiting.get("message", ""), pod["spec"]["containers"][0]["image"])
+def _age(pod: Mapping[str, Any]) -> tuple[str, bool]:
+    """Sorts pods: oldest first; of the same second, the one that goes on last."""
+    return pod["metadata"]["creationTimestamp"], pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
 
 
-def _memory(pod: Mapping[str, Any]) -> str:
-    return str(((pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}).get("memory", ""))
+def _rank(pod: Mapping[str, Any]) -> int:
+    return _count(pod, RANK)
 
 
-def ending(terminated: Mapping[str, Any], memory: str) -> str:
-    """How a container ended, in words."""
-    code = terminated.get("exitCode")
-    if terminated.get("reason") == "OOMKilled" or "out of memory" in terminated.get("message", ""):
-        return f"OOM killed at {memory}" if memory else "OOM killed"
-    if code is None:
-        return ""
-    if code > 128:
-        return f"ended by signal {code - 128}"
-    return f"exit code {code}" if code else ""
+def _count(pod: Mapping[str, Any], annotation: str) -> int:
+    return int((pod["metadata"].get("annotations") or {}).get(annotation, 0))
 
 
-def waiting_for(reason: str, message: str, image: str) -> str:
-    """What a container that was placed waits for."""
-    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        return f"the image {image} cannot be pulled: {message or reason}"
-    return message or reason
+def _container(pod: Mapping[str, Any]) -> JSON:
+    return _ours(pod["spec"]["containers"])
 
 
-def placement(message: str) -> str:
-    """The scheduler's message, as what the user can do something about."""
-    if claim := re.search(r'persistentvolumeclaim "([^"]+)" not found', message):
-        return f"PVC {claim[1]} does not exist"
-    return message
+def _status(pod: Mapping[str, Any]) -> JSON:
+    return _ours(pod.get("status", {}).get("containerStatuses") or [])
+
+
+def _ours(containers: Sequence[Mapping[str, Any]]) -> JSON:
+    """The job's own among the containers of a pod; run:ai names it otherwise."""
+    return dict(
+        next((each for each in containers if each.get("name") == CONTAINER), containers[0] if containers else {})
+    )
+
+
+def _waiting(pod: Mapping[str, Any]) -> JSON:
+    return (_status(pod).get("state") or {}).get("waiting") or {}
+
+
+def asked(pod: Mapping[str, Any], kind: str) -> Mapping[str, str]:
+    """What the job's container asks for: its `requests`, or its `limits`. A Job's template will do for a pod."""
+    return (_container(pod).get("resources") or {}).get(kind) or {}
+
+
+def _any_condition(found: Mapping[str, Any], kind: str) -> JSON:
+    return next((dict(each) for each in found.get("status", {}).get("conditions") or [] if each["type"] == kind), {})
+
+
+def _condition(found: Mapping[str, Any], kind: str) -> JSON:
+    """A condition that is true; empty where there is none."""
+    condition = _any_condition(found, kind)
+    return condition if condition.get("status") == "True" else {}

@@ -59,8 +59,16 @@ def test_a_pod_that_waits_as_a_whole_manifest(config: Config) -> None:
     assert render(from_flags(config, Flags(name="x"), NOW)) == {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": "x", "namespace": NAMESPACE, "labels": LABELS},
+        "metadata": {
+            "name": "x",
+            "namespace": NAMESPACE,
+            "labels": LABELS,
+            "annotations": {"mlo-submit/submission": '{"name": "x"}'},
+        },
         "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "backoffLimitPerIndex": 0,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
@@ -141,6 +149,9 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
     labels = {**LABELS, "app.kubernetes.io/component": "training", "kai.scheduler/queue": "team"}
     assert manifest["metadata"]["labels"] == labels
     assert {key: value for key, value in manifest["spec"].items() if key not in ("template", "podFailurePolicy")} == {
+        "completionMode": "Indexed",
+        "completions": 1,
+        "backoffLimitPerIndex": 3,
         "backoffLimit": 3,
         "activeDeadlineSeconds": 7200,
         "ttlSecondsAfterFinished": 86400,
@@ -336,8 +347,8 @@ def test_a_submission_sends_what_the_dry_run_shows(api: Api, invoke: Invoke, env
     assert api.paths()[2:] == [("POST", SECRETS), ("POST", JOBS)]
     assert api.requests[3][2] == pyyaml.safe_load(shown.stdout)
     assert result.stdout == "x\n"
-    for command in ("describe job x", "logs -f job/x", "exec -it job/x -- zsh", "delete job x"):
-        assert f"kubectl -n {NAMESPACE} {command}" in result.stderr
+    for command in ("shell", "describe", "delete"):
+        assert f"mlo-submit --backend kubernetes {command} x" in result.stderr
 
 
 def stored(config: Config) -> dict[str, Any]:

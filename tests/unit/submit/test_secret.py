@@ -13,10 +13,11 @@ from tests.unit.submit.conftest import Api, Invoke, status
 NAMESPACE = "runai-mlo-jdoe"
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 SECRET = f"{SECRETS}/jdoe-env"
+LABELS = {"app.kubernetes.io/managed-by": "mlo-submit", "mlo-submit/user": "jdoe"}
 
 
 def of(values: dict[str, str]) -> Secret:
-    return Secret(name="jdoe-env", namespace=NAMESPACE, values=values)
+    return Secret(name="jdoe-env", namespace=NAMESPACE, user="jdoe", values=values)
 
 
 def test_a_whole_manifest() -> None:
@@ -27,7 +28,7 @@ def test_a_whole_manifest() -> None:
         "metadata": {
             "name": "jdoe-env",
             "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/managed-by": "mlo-submit"},
+            "labels": LABELS,
             "annotations": {CONTENT_HASH: content_hash(secret)},
         },
         "type": "Opaque",
@@ -68,13 +69,25 @@ def test_the_content_is_made_that_of_env(api: Api, invoke: Invoke, env_file: Pat
     assert "OLD" not in sent["data"]
     assert base64.b64decode(sent["data"]["HF_TOKEN"]) == b"hf_hidden"
     assert sent["data"].keys() >= {"LDAP_USERNAME", "RUNAI_IMAGE", "WANDB_API_KEY"}
-    assert sent["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "mlo-submit", "team": "a"}
+    assert sent["metadata"]["labels"] == {**LABELS, "team": "a"}
     assert sent["metadata"]["annotations"]["note"] == "keep"
     assert sent["metadata"]["resourceVersion"] == "7"
     api.answers["GET", SECRET] = 200, sent
     api.requests.clear()
     assert "unchanged" in invoke("sync-secret").stdout
     assert api.paths() == [("GET", SECRET)]
+
+
+def test_a_secret_of_before_is_told_whose_it_is(api: Api, invoke: Invoke, env_file: Path) -> None:
+    """Without that, nobody could ever say that no job of theirs uses it any more."""
+    api.answers["POST", SECRETS] = 201, {}
+    invoke("sync-secret")
+    before = api.requests[-1][2]
+    before["metadata"].update(resourceVersion="7", labels={"app.kubernetes.io/managed-by": "mlo-submit"})
+    api.answers["GET", SECRET] = 200, before
+    api.answers["PUT", SECRET] = 200, {}
+    assert "updated" in invoke("sync-secret").stdout
+    assert api.requests[-1][2]["metadata"]["labels"] == LABELS
 
 
 def test_data_that_somebody_changed_by_hand_is_put_right(api: Api, invoke: Invoke, env_file: Path) -> None:
