@@ -69,8 +69,12 @@ def read(path: Path, environ: Mapping[str, str]) -> EnvFile:
     file = parse(text, environ, path)
     if not world:
         return file
-    warning = f"{path} holds secrets, and everybody on this machine can read it: chmod 600 {path}"
-    return replace(file, warnings=(warning, *file.warnings))
+    return replace(file, warnings=(exposed(path), *file.warnings))
+
+
+def exposed(path: Path) -> str:
+    """The warning of a .env that everybody can read."""
+    return f"{path} holds secrets, and everybody on this machine can read it: chmod 600 {path}"
 
 
 def parse(text: str, environ: Mapping[str, str], path: Path) -> EnvFile:

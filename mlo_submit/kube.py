@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -87,6 +88,13 @@ class Cluster:
     def call(self, method: str, path: str, body: object = None, **query: str | int) -> JSON:
         """One request; the body of a PATCH is a merge patch. Returns the answer's JSON.
 
+        Raises: as `ask`.
+        """
+        return self.ask(method, path, body, **query)[0]
+
+    def ask(self, method: str, path: str, body: object = None, **query: str | int) -> tuple[JSON, Mapping[str, str]]:
+        """Like `call`, with the headers of the answer.
+
         Raises:
             UnavailableError: no answer in time, or none that can be trusted.
             Denied: 401 or 403.
@@ -122,7 +130,7 @@ class Cluster:
             raise UnavailableError(
                 f"{self.server} answers, but not as the Kubernetes API does: is a proxy or a login page in between?"
             ) from None
-        return found
+        return found, answer.headers
 
     def _silence(self, error: Exception) -> str:
         from urllib3.exceptions import (
