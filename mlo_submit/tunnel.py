@@ -79,7 +79,8 @@ class Tunnel:
         self.local = free(wanted)
         if self.local != wanted:
             self._say(f"Port {wanted} of this machine is taken: using {self.local}.")
-        self._messages.truncate(0)
+        self._messages.seek(0)
+        self._messages.truncate()
         argv = self._jobs.forward(job, pod, self.local, self.remote)
         self._program = process.start(self._machine, argv, stderr=self._messages)
         self._pod = pod.name
