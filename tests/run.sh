@@ -28,7 +28,7 @@ stage_lint() {
 }
 
 stage_unit() {
-    ensure_packages git zsh
+    ensure_packages fish git zsh
     pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit
 }
 

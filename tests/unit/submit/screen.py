@@ -63,7 +63,8 @@ class Terminal:
         """Until the newest frame has it."""
         deadline = time.monotonic() + SECONDS
         while not re.search(pattern, "\n".join(self.frame)):
-            assert time.monotonic() < deadline, f"no {pattern!r} in {self.frame}"
+            waits = time.monotonic() < deadline and self.program.poll() is None
+            assert waits, f"no {pattern!r} in {self.frame}"
             self.drain()
 
     def end(self) -> int:

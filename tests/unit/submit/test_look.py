@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mlo_submit.advice import MEANING
 from mlo_submit.backends.kubernetes.manifest import render
 from mlo_submit.commands import common, run, typed
 from mlo_submit.env import Config
@@ -259,7 +261,7 @@ def test_flags_as_a_command_line_are_the_same_flags_again(flags: Flags) -> None:
 
 
 JOBS = "/apis/batch/v1/namespaces/runai-mlo-jdoe/jobs"
-PODS = "/api/v1/namespaces/runai-mlo-jdoe/pods"
+BESIDE = ("/api/v1/namespaces/runai-mlo-jdoe/pods", "/api/v1/namespaces/runai-mlo-jdoe/events")
 
 
 def serve(api: Api, config: Config, *names: str) -> None:
@@ -269,7 +271,7 @@ def serve(api: Api, config: Config, *names: str) -> None:
         job = render(from_flags(config, Flags(name=name), NOW))
         job["metadata"] |= {"creationTimestamp": f"{ago(minutes=3):%Y-%m-%dT%H:%M:%SZ}", "uid": name}
         items.append(job)
-    api.answers |= {("GET", JOBS): (200, {"items": items}), ("GET", PODS): (200, {"items": []})}
+    api.answers |= {("GET", JOBS): (200, {"items": items}), **{("GET", path): (200, {"items": []}) for path in BESIDE}}
 
 
 @pytest.fixture
@@ -351,3 +353,57 @@ def test_watch_without_an_answer_at_first_is_an_error(watch: Callable[..., Termi
         assert terminal.end() == 77
         assert "\x1b[?1049h" not in terminal.seen
         assert "not yours" in terminal.seen
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """docs/json.md: the fields and their types, by section."""
+    sections = re.split(r"(?m)^## ", (ROOT / "docs/json.md").read_text())[1:]
+    return {
+        section.partition("\n")[0]: dict(re.findall(r"(?m)^\| `(\w+)` \| ([^|]+) \|", section)) for section in sections
+    }
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "time": (str,),
+    "number": (int, float),
+    "object": (dict,),
+    "array": (list,),
+    "true or false": (bool,),
+}
+
+
+def check(found: dict[str, Any], fields: dict[str, str]) -> None:
+    """See that an object has these fields, in their order, each of its type."""
+    assert list(found) == list(fields)
+    for name, value in found.items():
+        kind = re.sub(" of .*| or null", "", fields[name])
+        assert isinstance(value, TYPES[kind]) or (value is None and fields[name].endswith(" or null")), name
+        if kind == "time" and isinstance(value, str):
+            assert datetime.fromisoformat(value).tzinfo, name
+
+
+def test_json_is_what_its_document_says(invoke: Invoke, there: There, tmp_path: Path) -> None:
+    cat(tmp_path)
+    files = tmp_path / "files"
+    files.write_text(
+        '{"user": "jdoe (1:2)", "start": "1:2", "ms": 39.4, "warnings": [], "steps": []}'
+        '{"idle_seconds": 1.5, "stop_after": 7200.0, "why_busy": "a terminal", "stopped": false}'
+    )
+    fields = documented()
+    for job in (TRAIN, WAITS, BROKEN):
+        there(job, files=str(files))
+        (listed,) = json.loads(invoke("list", "--json").stdout)
+        check(listed, fields["A job"])
+        whole = json.loads(invoke("describe", "--json", job.name).stdout)
+        check(whole, fields["A job"] | fields["What `describe` adds to a job"])
+        for pod in whole["pods"]:
+            check(pod, fields["A pod"])
+        for event in whole["events"]:
+            check(event, fields["An event"])
+    there(TRAIN, files=str(files))
+    whole = json.loads(invoke("describe", "--json", "train").stdout)
+    for name in ("boot", "idle", "submitted"):
+        check(whole[name], fields[f"`{name}`"])
+    states = re.findall(r"(?m)^\| ([A-Z]\w+) \| (.+?)(?:,? until .*)? \|$", (ROOT / "docs/json.md").read_text())
+    assert dict(states) == MEANING
