@@ -44,7 +44,7 @@ def placement(message: str, wants: Mapping[str, str]) -> str:
     found = re.match(r"0/(\d+) nodes are available: (.*)", message, re.DOTALL)
     if not found:
         return message
-    body = re.split(r"\.? (?:preemption: 0/|No preemption victims|Preemption is not)", found[2])[0].removesuffix(".")
+    body = re.split(r"\.(?:\s|$)", found[2])[0]  # what follows is of preemption
     items = [re.fullmatch(r"(\d+) (.*)", item) for item in re.split(r", (?=\d+ )", body)]
     counted = [(int(item[1]), item[2]) for item in items if item]
     if not counted or len(counted) < len(items):
