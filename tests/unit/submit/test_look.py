@@ -22,8 +22,8 @@ from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
 from mlo_submit.submission import encode
 from mlo_submit.workload import Event, Pod, Workload
+from tests.screen import Screen
 from tests.unit.submit.conftest import Api, Invoke, status
-from tests.unit.submit.screen import Terminal
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime.now(timezone.utc)
@@ -275,84 +275,84 @@ def serve(api: Api, config: Config, *names: str) -> None:
 
 
 @pytest.fixture
-def watch(laptop: Machine, env_file: Path) -> Callable[..., Terminal]:
-    def start(**size: int) -> Terminal:
+def watch(laptop: Machine, env_file: Path) -> Callable[..., Screen]:
+    def start(**size: int) -> Screen:
         environ = {**laptop.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
         impatient = "from mlo_submit import cli, live; live.PERIOD = 0.1; cli.main()"
         argv = [sys.executable, "-c", impatient, "--backend", "kubernetes", "list", "--watch"]
-        return Terminal(argv, environ, **size)
+        return Screen(argv, env=environ, cwd=env_file.parent, **size)
 
     return start
 
 
 def test_watch_follows_jobs_and_the_terminals_size_until_q(
-    watch: Callable[..., Terminal], api: Api, config: Config
+    watch: Callable[..., Screen], api: Api, config: Config
 ) -> None:
     serve(api, config, "first")
-    with watch(columns=120) as terminal:
-        terminal.wait_for(r"^1 job .*\n\nNAME .*\nfirst .* its pod is not made yet")
+    with watch(columns=120) as screen:
+        screen.wait_for(r"^1 job .*\n\nNAME .*\nfirst .* its pod is not made yet")
         serve(api, config, "first", *(f"more-{number}" for number in range(30)))
-        terminal.wait_for("more-20")
-        assert len(terminal.frame) == 24
-        terminal.resize(40, 10)
-        terminal.wait_for(r"\A31 jobs.*\n(.{0,40}\n){8}…\Z")
-        terminal.type("q")
-        assert (terminal.end(), terminal.restored) == (0, True)
-        assert "\x1b[2J" not in terminal.seen, "a screen that is erased before it is drawn flickers"
+        screen.wait_for("more-20")
+        assert len(screen.frame) == 24
+        screen.resize(10, 40)
+        screen.wait_for(r"\A31 jobs.*\n(.{0,40}\n){8}…\Z")
+        screen.type("q")
+        assert (screen.wait(), screen.restored()) == (0, True)
+        assert b"\x1b[2J" not in screen.seen, "a screen that is erased before it is drawn flickers"
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "TERM"])
 def test_watch_gives_the_terminal_back_however_it_ends(
-    watch: Callable[..., Terminal], api: Api, config: Config, how: str
+    watch: Callable[..., Screen], api: Api, config: Config, how: str
 ) -> None:
     serve(api, config, "first")
-    with watch() as terminal:
-        terminal.wait_for("first")
+    with watch() as screen:
+        screen.wait_for("first")
         if how == "Ctrl-C":
-            terminal.type("\x03")
+            screen.type("\x03")
         else:
-            terminal.program.send_signal(signal.SIGTERM)
-        assert (terminal.end(), terminal.restored) == ({"Ctrl-C": 130, "TERM": 143}[how], True)
-        assert "Traceback" not in terminal.seen
+            os.kill(screen.pid, signal.SIGTERM)
+        assert (screen.wait(), screen.restored()) == ({"Ctrl-C": 130, "TERM": 143}[how], True)
+        assert b"Traceback" not in screen.seen
 
 
 def test_watch_gives_the_terminal_back_while_it_is_suspended(
-    watch: Callable[..., Terminal], api: Api, config: Config
+    watch: Callable[..., Screen], api: Api, config: Config
 ) -> None:
     serve(api, config, "first")
-    with watch() as terminal:
-        terminal.wait_for("first")
-        terminal.type("\x1a")
-        os.waitid(os.P_PID, terminal.program.pid, os.WSTOPPED)
-        terminal.drain()
-        assert terminal.restored
-        terminal.program.send_signal(signal.SIGCONT)
+    with watch() as screen:
+        screen.wait_for("first")
+        screen.type("\x1a")
+        os.waitid(os.P_PID, screen.pid, os.WSTOPPED)
+        screen.drain()
+        assert screen.restored()
+        os.kill(screen.pid, signal.SIGCONT)
         serve(api, config, "second")
-        terminal.wait_for("second")
-        terminal.type("q")
-        assert (terminal.end(), terminal.restored) == (0, True)
+        screen.wait_for("second")
+        screen.type("q")
+        assert (screen.wait(), screen.restored()) == (0, True)
 
 
 def test_watch_tells_of_an_interruption_in_one_line_and_goes_on(
-    watch: Callable[..., Terminal], api: Api, config: Config
+    watch: Callable[..., Screen], api: Api, config: Config
 ) -> None:
     serve(api, config, "first")
-    with watch(columns=200) as terminal:
-        terminal.wait_for("first")
+    with watch(columns=200) as screen:
+        screen.wait_for("first")
         api.answers[("GET", JOBS)] = status(500, "etcd is away")
-        terminal.wait_for(r"^1 job  no answer, .*etcd is away.*\n\nNAME .*\nfirst ")
+        screen.wait_for(r"^1 job  no answer, .*etcd is away.*\n\nNAME .*\nfirst ")
         serve(api, config, "second")
-        terminal.wait_for(r"^1 job  \d\d:\d\d:\d\d .*\n\nNAME .*\nsecond ")
-        terminal.type("q")
-        assert (terminal.end(), terminal.restored) == (0, True)
+        screen.wait_for(r"^1 job  \d\d:\d\d:\d\d .*\n\nNAME .*\nsecond ")
+        screen.type("q")
+        assert (screen.wait(), screen.restored()) == (0, True)
 
 
-def test_watch_without_an_answer_at_first_is_an_error(watch: Callable[..., Terminal], api: Api) -> None:
+def test_watch_without_an_answer_at_first_is_an_error(watch: Callable[..., Screen], api: Api) -> None:
     api.answers[("GET", JOBS)] = status(403, "not yours")
-    with watch() as terminal:
-        assert terminal.end() == 77
-        assert "\x1b[?1049h" not in terminal.seen
-        assert "not yours" in terminal.seen
+    with watch() as screen:
+        assert screen.wait() == 77
+        assert b"\x1b[?1049h" not in screen.seen
+        assert b"not yours" in screen.seen
 
 
 def documented() -> dict[str, dict[str, str]]:
