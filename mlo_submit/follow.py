@@ -195,7 +195,7 @@ class Log:
             self._pause = LOOKS[0]
             return STEADY
         self._pause = min(1.5 * self._pause, LOOKS[1])
-        return self._pause
+        return max(0, min([self._pause, *(reader.rest for reader in readers)])) if job else self._pause
 
     def _check(self) -> None:
         if self._screen.broken:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from subprocess import Popen
 from typing import IO, BinaryIO, Final, TextIO
 
 from mlo_submit import process
 from mlo_submit.backends import Jobs
-from mlo_submit.errors import note
+from mlo_submit.errors import note, warn
 from mlo_submit.logstream import Lines, Splitter, Stamped, Stream, Unstamped
 from mlo_submit.machine import Machine
 from mlo_submit.terminal import Waiting
@@ -61,12 +62,12 @@ class Screen:
             else:
                 self._waiting.clear()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, tell: Callable[[str], None] = note) -> None:
         """Tell something beside the logs."""
         with self.lock:
             self._waiting.clear()
             self._end_line()
-            note(text)
+            tell(text)
 
     def _end_line(self) -> None:
         """Put the cursor of a terminal to the beginning of a line: a log need not end with a newline."""
@@ -112,6 +113,11 @@ class Reader:
     def open(self) -> bool:
         """Whether a connection brings what the pod prints."""
         return bool(self._running)
+
+    @property
+    def rest(self) -> float:
+        """Seconds until it may need to be tended, unless its connection ends."""
+        return float("inf") if self.open or self.complete else self._due - time.monotonic()
 
     @property
     def message(self) -> str:
@@ -209,6 +215,9 @@ class Reader:
         self._failures = self._failures + 1 if failed and not self._brought else 0
         self.trouble = (self.message or "no reason given") if self._failures >= TRIES else ""
         self.complete = self._last and (not failed or gone or self._failures >= TRIES)
+        if self.complete and self.trouble:
+            self._screen.say(f"the log of {self.pod.name} may lack its end: {self.trouble}", warn)
+            self.trouble = ""
         self._pause = min(max(2 * self._pause, PAUSES[0]), PAUSES[1])
         if self._brought:
             self._pause = 0 if failed else PAUSES[0]

@@ -150,9 +150,9 @@ class Unstamped:
 
 def overlap(shown: Sequence[bytes], again: Sequence[bytes]) -> int | None:
     """How many lines at the start of `again` are the last of `shown`; None while only more of them can tell."""
-    for start in range(len(shown)):
-        repeated = shown[start:]
-        if repeated[: len(again)] == again[: len(repeated)]:
+    for start, line in enumerate(shown):
+        repeated = shown[start:] if line == again[0] else []
+        if repeated and repeated[: len(again)] == again[: len(repeated)]:
             return len(repeated) if len(again) >= len(repeated) else None
     return 0
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mlo_submit.backends.kubernetes.manifest import literal, render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Mount, from_flags
 from mlo_submit.machine import Machine
-from tests.unit.submit.conftest import ENV, Api, Fake, Invoke, config_of, status, write_kubeconfig
+from tests.unit.submit.conftest import ENV, Api, Invoke, config_of, status, write_kubeconfig
 
 NOW = datetime(2026, 11, 24)
 NAMESPACE = "runai-mlo-jdoe"
@@ -533,54 +533,3 @@ def test_bytes_that_kubernetes_cannot_carry(invoke: Invoke, env_file: Path) -> N
     assert result.exit_code == 73
     assert "is not UTF-8" in result.stderr
     assert invoke(*RUN, "--dry-run", "--", "echo", "é").exit_code == 0
-
-
-# ---- follow
-
-
-def follow_pod(state: dict[str, Any], name: str = "x-1") -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "creationTimestamp": "2026-11-24T00:00:00Z",
-            "labels": {"job-name": "x"},
-        },
-        "spec": {"containers": [{"image": "registry.example.org/mlo/base:1"}]},
-        "status": {"containerStatuses": [{"name": "job", "state": state}]},
-    }
-
-
-def test_follow_shows_the_log_and_ends_with_the_jobs_exit_code(
-    api: Api, invoke: Invoke, env_file: Path, fake: Callable[[str], Fake], capfd: pytest.CaptureFixture[str]
-) -> None:
-    ok(api)
-    kubectl = fake("kubectl")
-    kubectl.reply("-n", NAMESPACE, "logs", out="epoch 1\n")
-    jobs = iter([job_with(None), job_with("Failed")])
-    api.answers["GET", f"{JOBS}/x"] = lambda: next(jobs)
-    pods = iter([follow_pod({"waiting": {"reason": "ContainerCreating"}}), follow_pod({"running": {}})])
-    api.answers["GET", PODS] = lambda: (200, {"items": [next(pods)]})
-    api.answers["GET", f"{PODS}/x-1"] = 200, follow_pod({"terminated": {"exitCode": 42}})
-    result = invoke(*RUN, "--train", "--follow", "--", "false")
-    assert result.exit_code == 42
-    assert capfd.readouterr().out == "epoch 1\n"
-    assert kubectl.calls == [["-n", NAMESPACE, "logs", "-f", "x-1"]]
-
-
-def test_follow_says_that_the_image_cannot_be_pulled(api: Api, invoke: Invoke, env_file: Path) -> None:
-    ok(api)
-    api.answers["GET", f"{JOBS}/x"] = job_with(None)
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
-    api.answers["GET", PODS] = 200, {"items": [follow_pod(waiting)]}
-    result = invoke(*RUN, "--follow")
-    assert result.exit_code == 73
-    assert "the image registry.example.org/mlo/base:1 cannot be pulled: manifest unknown" in result.stderr
-    assert "`kubectl -n runai-mlo-jdoe delete job x`" in result.stderr
-
-
-def test_follow_ends_when_the_job_is_deleted(api: Api, invoke: Invoke, env_file: Path) -> None:
-    ok(api)
-    result = invoke(*RUN, "--follow")
-    assert result.exit_code == 73
-    assert "the job x was deleted while it was followed" in result.stderr

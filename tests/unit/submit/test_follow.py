@@ -1,0 +1,513 @@
+"""Logs that are put together from connections that break off."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlo_submit.follow import end
+from mlo_submit.logstream import KEPT, RECORD, Splitter, Stamped, Unstamped, joined
+from mlo_submit.workload import LogView, Workload
+from tests.unit.submit.conftest import Api, Invoke, status
+
+NAMESPACE = "runai-mlo-jdoe"
+JOB = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/x"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
+BEGIN = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+OURS = {"app.kubernetes.io/managed-by": "mlo-submit"}
+ROOT = Path(__file__).parents[3]
+
+
+# ---- each line once
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a container's log. `at` is in nanoseconds since BEGIN."""
+
+    at: int
+    stream: int
+    text: bytes
+
+    @property
+    def moment(self) -> datetime:
+        return BEGIN + timedelta(microseconds=self.at // 1000)
+
+    @property
+    def stamped(self) -> bytes:
+        return f"{self.moment:%Y-%m-%dT%H:%M:%S}.{self.at % 10**9:09}Z ".encode() + self.text
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Line]:
+    """Lines in bursts and pauses, many alike or at the same moment, some a little older than the one before them."""
+    texts = st.sampled_from([b"\n", b"step\n", b"\xff\rbar 50%\rbar 100%\n", b"  2026-11-24T12:00:00Z mine \n"])
+    gaps = st.sampled_from([0, 0, 1, 10**6, 4 * 10**8, 10**9, 3 * 10**9])
+    found, now = [], draw(st.integers(0, 10**9))
+    for _ in range(draw(st.integers(1, 25))):
+        now += draw(gaps)
+        at = max(0, now - draw(st.sampled_from([0, 0, 0, 5 * 10**5, 9 * 10**8])))
+        found.append(Line(at=at, stream=draw(st.sampled_from([1, 1, 2])), text=draw(texts)))
+    return found
+
+
+def connection(lines: Stamped | Unstamped, brought: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    """What is shown of what a connection brings: pieces of two streams."""
+    splitters = {1: Splitter(), 2: Splitter()}
+    return [
+        shown
+        for stream, chunk in brought
+        for line in splitters[stream].feed(chunk)
+        for shown in lines.new(stream, line)
+    ]
+
+
+@given(log=logs(), cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), max_size=5), timestamps=st.booleans())
+def test_connections_that_break_anywhere_give_the_log_once(
+    log: list[Line], cuts: list[tuple[float, int]], timestamps: bool
+) -> None:
+    """Each has what was printed by then, from the second that it was asked for, and breaks within any line."""
+    lines = Stamped(LogView(), timestamps=timestamps)
+    shown = []
+    for share, offset in [*sorted(cuts), (1, 0)]:
+        view = lines.resume()
+        printed = round(share * len(log))
+        pieces = [(line.stream, line.stamped) for line in log[:printed] if not view.since or line.moment >= view.since]
+        if printed < len(log):  # and a part of the next line
+            pieces.append((log[printed].stream, log[printed].stamped[:offset].rstrip(b"\n")))
+        shown += connection(lines, pieces)
+    assert shown == [line.stamped if timestamps else line.text for line in log]
+
+
+@given(log=logs(), tail=st.integers(1, 10), cut=st.integers(1, 25))
+def test_what_tail_left_out_does_not_come_with_a_later_connection(log: list[Line], tail: int, cut: int) -> None:
+    """Where no two lines are of the same microsecond, by which the first one is known."""
+    ordered = sorted(log, key=lambda line: line.at)
+    log = [Line(at=line.at + 1000 * number, stream=1, text=line.text) for number, line in enumerate(ordered)]
+    lines = Stamped(LogView(tail=tail), timestamps=True)
+    assert lines.resume().tail == tail
+    wanted = log[:cut][-tail:]
+    shown = connection(lines, [(1, line.stamped) for line in wanted])
+    since = lines.resume().since
+    assert since
+    shown += connection(lines, [(1, line.stamped) for line in log if line.moment >= since])
+    assert shown == [line.stamped for line in [*wanted, *log[cut:]]]
+
+
+@given(st.binary(max_size=20), st.lists(st.integers(0, 3 * RECORD), max_size=4))
+def test_a_long_line_of_dockers_is_whole(noise: bytes, sizes: list[int]) -> None:
+    stamp = b"2026-11-24T12:00:00.123456789Z "
+    for size in sizes:
+        text = (noise + b"x" * size).replace(b"\n", b"") + b"\n"
+        pieces = [text[start : start + RECORD] for start in range(0, len(text), RECORD)]
+        assert joined(stamp.join(pieces), stamp) == text
+
+
+@given(st.lists(st.integers(0, 400), max_size=4), st.integers(1, 400))
+def test_a_log_without_times_is_put_together_by_its_overlap(cuts: list[int], total: int) -> None:
+    log = [b"line %d\n" % number for number in range(total)]
+    lines = Unstamped(LogView())
+    shown: list[bytes] = []
+    for printed in [*sorted(cuts), total]:
+        tail = lines.resume().tail
+        # A connection can bring back as many lines as are remembered: no more may have been printed since the last.
+        printed = min(printed, total, len(shown) + KEPT) if shown else min(printed, total)
+        shown += connection(lines, [(1, line) for line in (log[:printed][-tail:] if tail else log[:printed])])
+    assert shown == log[: len(shown)]
+    assert len(shown) == printed
+
+
+def test_what_is_no_log_is_a_message() -> None:
+    """Neither a tool's own words are shown, nor the end of a line that began before a connection did."""
+    lines = Stamped(LogView(), timestamps=False)
+    lines.resume()
+    assert connection(lines, [(1, b"the end of a line\n"), (2, b"error: unexpected EOF\n")]) == []
+    assert connection(lines, [(2, b"2026-11-31T12:00:00Z of no such day\n")]) == []
+    assert lines.message == "2026-11-31T12:00:00Z of no such day"
+    lines.resume()
+    assert lines.message == ""
+
+
+def test_a_node_in_another_time_zone() -> None:
+    lines = Stamped(LogView(), timestamps=False)
+    assert connection(lines, [(1, b"2026-11-24T13:00:05.5+01:00 a\n")]) == [b"a\n"]
+    assert lines.resume().since == BEGIN + timedelta(seconds=4)
+
+
+def test_nothing_older_than_since_is_asked_for_again() -> None:
+    since = BEGIN + timedelta(seconds=5)
+    lines = Stamped(LogView(since=since), timestamps=False)
+    connection(lines, [(1, Line(at=5 * 10**9, stream=1, text=b"a\n").stamped)])
+    assert lines.resume().since == since
+
+
+# ---- a job on Kubernetes, whose kubectl breaks off
+
+
+class Kubectl:
+    """A kubectl whose calls are connections, in this order: what each prints, and how it ends. The last one stays."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._count = 0
+        path = directory / "kubectl"
+        script = f"""\
+            #!{sys.executable} -IS
+            import json, os, sys, time
+            os.chdir({str(directory)!r})
+            with open("calls", "a") as calls:
+                print(json.dumps([os.getpid(), sys.argv[1:]]), file=calls)
+            number = sum(1 for _ in open("calls"))
+            while not os.path.exists(f"connection-{{number}}"):
+                number -= 1
+            out, err, code, seconds = json.load(open(f"connection-{{number}}"))
+            os.write(1, out.encode("latin1")), os.write(2, err.encode())
+            time.sleep(seconds)
+            sys.exit(code)
+            """
+        path.write_text(textwrap.dedent(script))
+        path.chmod(0o755)
+
+    def then(self, *lines: bytes, err: str = "", code: int = 0, seconds: float = 0) -> None:
+        self._count += 1
+        reply = [b"".join(lines).decode("latin1"), err, code, seconds]
+        (self._directory / f"connection-{self._count}").write_text(json.dumps(reply))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        return [argv for _, argv in self._made()]
+
+    @property
+    def pids(self) -> list[int]:
+        return [pid for pid, _ in self._made()]
+
+    @property
+    def over(self) -> bool:
+        """Whether there is one connection left, or none."""
+        return len(self.calls) >= self._count - 1
+
+    def _made(self) -> list[tuple[int, list[str]]]:
+        log = self._directory / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path) -> Kubectl:
+    return Kubectl(tmp_path / "bin")
+
+
+def job(condition: str = "", **status_fields: Any) -> dict[str, Any]:
+    ended = [{"type": condition, "status": "True", "lastTransitionTime": "2026-11-24T13:02:00Z"}] if condition else []
+    return {
+        "metadata": {"name": "x", "creationTimestamp": "2026-11-24T10:00:00Z", "labels": OURS},
+        "spec": {"template": {"spec": {"containers": [{"image": "i"}]}}},
+        "status": {"startTime": "2026-11-24T10:00:00Z", "conditions": ended, **status_fields},
+    }
+
+
+def pod(
+    name: str = "x-1", phase: str = "Running", state: dict[str, Any] | None = None, rank: int = 0, **fields: Any
+) -> dict[str, Any]:
+    if state is None:
+        code = {"Succeeded": 0, "Failed": 42}.get(phase)
+        ended = {"exitCode": code, "startedAt": "2026-11-24T12:00:00Z", "finishedAt": "2026-11-24T12:59:00Z"}
+        state = {"running": {"startedAt": "2026-11-24T12:00:00Z"}} if code is None else {"terminated": ended}
+    status_of = {
+        "phase": phase,
+        "conditions": [{"type": "PodScheduled", "status": "True"}, *fields.pop("conditions", [])],
+        "containerStatuses": [{"name": "job", "state": state, **fields}],
+    }
+    return {
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "creationTimestamp": f"2026-11-24T12:00:0{name[-1]}Z",
+            "labels": {"job-name": "x"},
+            "annotations": {"batch.kubernetes.io/job-completion-index": str(rank)},
+        },
+        "spec": {"containers": [{"name": "job", "image": "i"}], "nodeName": "n"},
+        "status": status_of,
+    }
+
+
+GONE = status(404, "not found")
+
+
+def moments(api: Api, *found: tuple[dict[str, Any] | tuple[int, Any], list[dict[str, Any]]]) -> None:
+    """What the API tells of the job (or answers instead) and of its pods, at one look after another; the last stays."""
+    jobs, pods = (iter([*all_of, *itertools.repeat(all_of[-1], 100)]) for all_of in zip(*found, strict=True))
+
+    def of_job() -> Any:
+        answer = next(jobs)
+        return answer if isinstance(answer, tuple) else (200, answer)
+
+    api.answers["GET", JOB] = of_job
+    api.answers["GET", PODS] = lambda: (200, {"items": next(pods)})
+    api.answers["GET", EVENTS] = 200, {"items": []}
+
+
+def until_over(api: Api, kubectl: Kubectl, code: int = 0) -> None:
+    """The job runs until there is one connection left."""
+    after = (job("Failed"), [pod(phase="Failed")]) if code else (job("Complete"), [pod(phase="Succeeded")])
+    api.answers["GET", JOB] = lambda: (200, after[0] if kubectl.over else job())
+    api.answers["GET", PODS] = lambda: (200, {"items": after[1] if kubectl.over else [pod()]})
+
+
+def line(second: float, text: str) -> bytes:
+    return Line(at=int(second * 10**9), stream=1, text=text.encode("latin1") + b"\n").stamped
+
+
+LOGS = ("logs", "--backend", "kubernetes", "x")
+
+
+def test_a_log_goes_on_through_breaks_within_a_line_and_a_second(
+    api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl
+) -> None:
+    """With lines that are alike, at the same moment too; one of them is new, and so is shown."""
+    until_over(api, kubectl, code=42)
+    kubectl.then(line(1.2, "a"), line(1.2, "a"), line(1.7, "b\xff\r1\r2"), line(2.1, "cut off")[:-4], code=-9 & 255)
+    kubectl.then(err="error: unexpected EOF\n", code=1)
+    kubectl.then(
+        *(line(1.2, "a"), line(1.2, "a"), line(1.7, "b\xff\r1\r2"), line(2.1, "cut off"), line(2.1, "cut off")),
+        *(line(4.0, "a"), line(4.5, "c")),
+    )
+    kubectl.then(line(4.0, "a"), line(4.5, "c"), line(4.5, "c"), line(9.0, "end"))
+    kubectl.then(line(9.0, "end"))
+    result = invoke(*LOGS, "-f", "--exit-code")
+    assert result.stdout_bytes == b"a\na\nb\xff\r1\r2\ncut off\ncut off\na\nc\nc\nend\n"
+    assert result.exit_code == 42
+    assert result.stderr.splitlines() == ["x failed after 1h02m: exit code 42."]
+    since = [word for call in kubectl.calls for word in call if word.startswith("--since-time")]
+    assert since == [f"--since-time=2026-11-24T12:00:{second}Z" for second in ("00", "00", "03", "08")]
+    assert [("--follow" in call) for call in kubectl.calls] == [True, True, True, True, False]
+
+
+def test_the_exit_code_is_zero_unless_it_is_asked_for(
+    api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl
+) -> None:
+    moments(api, (job("Failed"), [pod(phase="Failed")]))
+    kubectl.then(line(1, "a"))
+    assert invoke(*LOGS, "-f").exit_code == 0
+    assert invoke(*LOGS, "-f", "--exit-code").exit_code == 42
+    assert invoke(*LOGS).exit_code == 0
+
+
+def test_only_what_is_asked_for(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    moments(api, (job(), [pod()]))
+    kubectl.then(line(1, "a"), line(2, "b"))
+    shown = invoke(*LOGS, "--tail", "2", "--since", "10m", "--timestamps", "--previous")
+    assert shown.stdout_bytes == line(1, "a") + line(2, "b")
+    ((*_, since, tail, previous),) = kubectl.calls
+    assert (tail, previous) == ("--tail=2", "--previous")
+    ago = datetime.now(timezone.utc) - datetime.fromisoformat(
+        since.removeprefix("--since-time=").replace("Z", "+00:00")
+    )
+    assert timedelta(minutes=10) <= ago < timedelta(minutes=11)
+    for wrong in (("-f", "--previous"), ("--exit-code",), ("--tail", "-1"), ("--since", "soon")):
+        assert invoke(*LOGS, *wrong).exit_code == 2
+
+
+def test_there_is_no_run_before_the_first(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    moments(api, (job(), [pod()]))
+    kubectl.then(
+        err='Error from server (BadRequest): previous terminated container "job" in pod "x-1" not found\n', code=1
+    )
+    result = invoke(*LOGS, "--previous")
+    assert (result.exit_code, "x-1 was never restarted" in result.stderr) == (73, True)
+
+
+def test_a_job_that_has_not_started_has_no_log_yet(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    creating = pod(phase="Pending", state={"waiting": {"reason": "ContainerCreating"}})
+    moments(api, (job(), [creating]))
+    result = invoke(*LOGS)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "x has printed nothing yet. x is Starting" in result.stderr
+    assert "`mlo-submit --backend kubernetes logs -f x`" in result.stderr
+    assert kubectl.calls == []
+
+
+def test_a_start_is_waited_for_and_told_once(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    creating = pod(phase="Pending", state={"waiting": {"reason": "ContainerCreating"}})
+    moments(api, *[(job(), [])] * 2, *[(job(), [creating])] * 2, (job("Complete"), [pod(phase="Succeeded")]))
+    kubectl.then(line(1, "a"))
+    result = invoke(*LOGS, "-f")
+    assert (result.exit_code, result.stdout) == (0, "a\n")
+    pending, starting, ended = result.stderr.splitlines()
+    assert pending.startswith("x is Pending: ")
+    assert starting.startswith("x is Starting: ")
+    assert ended.startswith("x succeeded")
+
+
+def test_an_image_that_cannot_be_pulled_ends_it(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
+    moments(api, (job(), [pod(phase="Pending", state=waiting)]))
+    result = invoke(*LOGS, "-f")
+    assert result.exit_code == 73
+    assert "the image i cannot be pulled" in result.stderr
+    assert "`mlo-submit --backend kubernetes delete x`" in result.stderr
+
+
+def test_a_deletion_is_told_once_the_pods_have_had_their_last_word(
+    api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl
+) -> None:
+    moments(api, (job(), [pod()]), (GONE, []))
+    kubectl.then(line(1, "checkpoint written"), seconds=0.3)
+    result = invoke(*LOGS, "-f")
+    assert (result.exit_code, result.stdout) == (73, "checkpoint written\n")
+    assert "x was deleted while it was followed." in result.stderr
+    assert "there is no job x" in invoke(*LOGS, "-f").stderr
+
+
+def test_a_pod_that_takes_over_is_announced(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    preempted = pod(
+        "x-1",
+        "Failed",
+        conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}],
+    )
+    moments(
+        api,
+        (job(), [pod("x-1")]),
+        (job(), [preempted]),
+        *[(job(), [pod("x-2", "Pending", {"waiting": {"reason": "ContainerCreating"}})])] * 3,
+        (job("Complete"), [pod("x-2", "Succeeded")]),
+    )
+    kubectl.then(line(1, "first"))
+    kubectl.then(line(1, "first"), line(2, "last"))
+    kubectl.then(line(5, "second"))
+    result = invoke(*LOGS, "-f")
+    assert result.stdout == "first\nlast\nsecond\n"
+    assert "x was preempted; its next pod is x-2." in result.stderr.splitlines()
+
+
+def test_a_container_that_restarts_goes_on(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    """With the end of the run that the connection did not bring any more."""
+    moments(
+        api,
+        (job(), [pod()]),
+        *[(job(), [pod(restartCount=1)])] * 3,
+        (job("Complete"), [pod(phase="Succeeded", restartCount=1)]),
+    )
+    kubectl.then(line(1, "run 1"), code=1)
+    kubectl.then(line(1, "run 1"), line(2, "run 1 ends"))
+    kubectl.then(line(3, "run 2"))
+    result = invoke(*LOGS, "-f")
+    assert result.stdout == "run 1\nrun 1 ends\nrun 2\n"
+    assert [("--previous" in call) for call in kubectl.calls][:3] == [False, True, False]
+
+
+def test_workers_stand_side_by_side(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    moments(api, (job("Complete"), [pod("x-1", "Succeeded"), pod("x-2", "Succeeded", rank=1)]))
+    kubectl.then(line(1, "a"), line(1, "b"))
+    assert sorted(invoke(*LOGS, "-f").stdout.splitlines()) == ["x-0 │ a", "x-0 │ b", "x-1 │ a", "x-1 │ b"]
+    assert invoke(*LOGS, "--worker", "1").stdout == "a\nb\n"
+    assert kubectl.calls[-1][3] == "x-2"
+    for follow in ((), ("-f",)):
+        result = invoke(*LOGS, "--worker", "7", *follow)
+        assert (result.exit_code, "x has no worker 7. Those that it has: 0, 1." in result.stderr) == (73, True)
+
+
+def test_a_log_that_cannot_be_had(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    """Says why, as the tool does; and of a pod that ended, the job's end is told even so."""
+    moments(api, (job("Complete"), [pod(phase="Succeeded")]))
+    kubectl.then(err="Error from server: dial tcp 10.0.0.1:10250: connect: no route to host\n", code=1)
+    once = invoke(*LOGS)
+    assert (once.exit_code, "the log of x-1 cannot be had: Error from server: dial tcp" in once.stderr) == (69, True)
+    followed = invoke(*LOGS, "-f")
+    assert followed.exit_code == 0
+    assert "Warning: the log of x-1 may lack its end: Error from server: dial tcp" in followed.stderr
+    assert "x succeeded" in followed.stderr
+
+
+def test_a_user_who_may_not_read_logs(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    moments(api, (job(), [pod()]))
+    kubectl.then(err='Error from server (Forbidden): pods "x-1" is forbidden: cannot get pods/log\n', code=1)
+    result = invoke(*LOGS, "-f")
+    assert (result.exit_code, "is not for you to read" in result.stderr) == (77, True)
+
+
+def test_an_api_server_that_goes_away_is_waited_for(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
+    """And so is a login that has run out, where it can be renewed."""
+    away, unknown = status(503, "etcd is away"), status(401, "Unauthorized")
+    running, ended = [pod()], [pod(phase="Succeeded")]
+    moments(api, (job(), running), (away, []), (away, []), (unknown, []), (job(), running), (job("Complete"), ended))
+    kubectl.then(line(1, "a"), code=1)
+    kubectl.then(line(1, "a"), line(2, "b"))
+    result = invoke(*LOGS, "-f")
+    assert (result.exit_code, result.stdout) == (0, "a\nb\n")
+    assert [text for text in result.stderr.splitlines() if "HTTP 503" in text and text.endswith("Trying again.")]
+
+
+# ---- the process: signals, pipes
+
+
+@pytest.fixture
+def program(api: Api, env_file: Path, kubectl: Kubectl) -> Iterator[subprocess.Popen[bytes]]:
+    """`mlo-submit logs -f x` of a job that runs: as a process, whose kubectl has printed and stays."""
+    moments(api, (job(), [pod()]))
+    kubectl.then(line(1, "a"), seconds=60)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "mlo_submit", *LOGS, "-f"]
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_a_ctrl_c_ends_what_was_started_and_not_the_job(program: subprocess.Popen[bytes], kubectl: Kubectl) -> None:
+    assert program.stdout
+    assert program.stdout.readline() == b"a\n"
+    program.send_signal(signal.SIGINT)
+    _, stderr = program.communicate(timeout=10)
+    assert (program.returncode, stderr) == (130, b"\nx goes on.\n")
+    (child,) = kubectl.pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(api: Api, env_file: Path, kubectl: Kubectl) -> None:
+    moments(api, (job(), [pod()]))
+    kubectl.then(*(line(1, f"{number}") for number in range(50_000)), seconds=60)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "mlo_submit", *LOGS, "-f"]
+    began = time.monotonic()
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=10) == 1
+    assert time.monotonic() - began < 10
+
+
+# ---- words
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"state": "Succeeded"}, "x succeeded after 3h02m."),
+        ({"state": "Failed", "reason": "OOM killed at 64Gi"}, "x failed after 3h02m: OOM killed at 64Gi."),
+        ({"state": "Failed", "started": None}, "x failed."),
+    ],
+)
+def test_how_a_job_ended(fields: dict[str, Any], says: str) -> None:
+    base = {"started": BEGIN, "finished": BEGIN + timedelta(hours=3, minutes=2)}
+    known = {**base, **fields}
+    found = Workload(name="x", backend="docker", user="jdoe", kind="training", created=BEGIN, **known)
+    assert end(found, BEGIN) == says
