@@ -96,6 +96,8 @@ PHASES = {"Terminating": "Deleting", "Succeeded": "Completed", "Suspended": "Sto
 def phase(job: JSON, pods: list[JSON]) -> str:
     """In the words of version 2."""
     word = status(job, pods)
+    if word == "Suspended" and pods:
+        return "Stopping"
     known = ("Pending", "Running", "Failed", *PHASES)
     return PHASES.get(word, word if word in known else "Initializing")
 
