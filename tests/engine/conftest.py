@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,4 +22,7 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
     (tmp_path / ".env").chmod(0o600)
     made = Laptop(home=tmp_path, name=f"engine-{secrets.token_hex(3)}")
     yield made
-    subprocess.run(["docker", "rm", "--force", made.name], capture_output=True, check=False)  # noqa: S607
+    if jobs := made.docker(
+        "ps", "--all", "--quiet", "--filter", f"name={made.name}"
+    ).split():  # a test may have several
+        made.docker("rm", "--force", *jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -56,11 +57,22 @@ def test_a_finished_job_is_replaced_and_a_running_one_is_not(laptop: Laptop) -> 
     assert (taken.returncode, "replace it with --replace" in taken.stderr) == (73, True)
     assert laptop.submit("--replace").returncode == 0
     running = laptop.submit("--replace")
-    assert (running.returncode, "still runs" in running.stderr) == (73, True)
+    assert (running.returncode, "it is Running: choose another" in running.stderr) == (73, True)
     laptop.docker("rm", "--force", laptop.name)
     assert laptop.secrets.exists()
     Laptop(home=laptop.home, name=f"{laptop.name}-b").submit("--image", "none.invalid/x", "--", "true")
     assert not laptop.secrets.exists(), "gone with the job, once mlo-submit sees it gone"
+
+
+def test_nothing_is_left_of_a_job_that_cannot_start(laptop: Laptop) -> None:
+    """Docker makes the container before it finds that it cannot start it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = laptop.submit("--port", str(taken.getsockname()[1]))
+    assert done.returncode == 73
+    assert f"Docker does not start {laptop.name}: " in done.stderr
+    assert "already" in done.stderr
+    assert laptop.docker("ps", "--all", "--quiet", "--filter", f"name={laptop.name}") == ""
+    assert not laptop.secrets.exists()
 
 
 def test_no_engine_is_one_clear_line(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
