@@ -35,9 +35,10 @@ class Moment:
     count: int = 1
 
 
-def pods_of(events: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the pods that a Job had, as far as its events tell: also of those that are gone."""
-    made = (re.fullmatch(r"Created pod: (\S+)", event.get("message", "")) for event in events)
+def pods_of(job: Workload, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the pods that the Job had, as far as its events tell: also of those that are gone."""
+    own = (event for event in events if _at(event) >= job.created)
+    made = (re.fullmatch(r"Created pod: (\S+)", event.get("message", "")) for event in own)
     return [found[1] for found in made if found]
 
 
@@ -100,17 +101,21 @@ def _told(
     wants = words.asked(raw["spec"]["template"], "requests") if raw else {}
     for event in events:
         series, about = event.get("series") or {}, event["involvedObject"]
-        last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-        at = parse_time(last or event["metadata"]["creationTimestamp"])
-        if not at or at < job.created:
+        if _at(event) < job.created:
             continue
         yield Moment(
-            at=at,
+            at=_at(event),
             pod=about["name"] if about.get("kind") == "Pod" else "",
             text=plain(event, job.image, wants, known=about["name"] in known),
             warning=event.get("type") == "Warning",
             count=series.get("count") or event.get("count") or 1,
         )
+
+
+def _at(event: Mapping[str, Any]) -> datetime:
+    """When it happened last; events are of two kinds."""
+    last = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return parse_time(last) or datetime.fromisoformat(event["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
 
 
 def plain(event: Mapping[str, Any], image: str, wants: Mapping[str, str], *, known: bool) -> str:

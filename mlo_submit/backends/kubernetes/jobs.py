@@ -50,16 +50,19 @@ class Jobs:
         The pods of jobs that succeeded tell little and are many: they are asked for where there are not too many.
         """
         selector = f"{labels.mine(None if everybody else self.user)},{labels.BACKEND}!=runai"
-        # Thousands of objects that stay are made in a row, and each look for garbage among them takes as long.
-        with _no_garbage():
-            jobs, pods = together(
-                lambda: self._list("jobs", labelSelector=selector),
-                lambda: self._list("pods", labelSelector=selector, fieldSelector="status.phase!=Succeeded"),
-            )
-            if 0 < sum(words.finished(job).get("type") == "Complete" for job in jobs) <= FEW:
-                pods += self._list("pods", labelSelector=selector, fieldSelector="status.phase=Succeeded")
-            found = self._workloads(jobs, pods)
+        # Thousands of objects come in a row, and a search for garbage among them would take as long as they do.
+        with _no_collection():
+            found = self._all(selector)
         return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
+
+    def _all(self, selector: str) -> list[Workload]:
+        jobs, pods = together(
+            lambda: self._list("jobs", labelSelector=selector),
+            lambda: self._list("pods", labelSelector=selector, fieldSelector="status.phase!=Succeeded"),
+        )
+        if 0 < sum(words.finished(job).get("type") == "Complete" for job in jobs) <= FEW:
+            pods += self._list("pods", labelSelector=selector, fieldSelector="status.phase=Succeeded")
+        return self._workloads(jobs, pods)
 
     def find(self, name: str) -> Workload:
         """The Job of that name, with its pods: two requests at once."""
@@ -122,7 +125,7 @@ class Jobs:
             lambda: self._events(f"involvedObject.name={job.name}"),
         )
         known = [words.pod_of(pod) for pod in pods] or job.pods
-        names = dict.fromkeys([*(pod.name for pod in known), *events.pods_of(of_job)])
+        names = dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_job)])
         of_pods = together(*(partial(self._events, f"involvedObject.name={name}") for name in names))
         return events.timeline(job, raw, known, [*of_job, *(event for found in of_pods for event in found)])
 
@@ -237,7 +240,7 @@ def together(*asks: Callable[[], Any]) -> list[Any]:
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def _no_collection() -> Iterator[None]:
     import gc
 
     gc.disable()

@@ -43,7 +43,7 @@ def workload(
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
     container = spec["template"]["spec"]["containers"][0]
-    history = sorted(pods, key=_age)
+    history = sorted(pods, key=age)
     newest = {_rank(pod): pod for pod in history}.values()
     seen = tuple(sorted((pod_of(pod, warnings) for pod in newest), key=lambda pod: pod.rank))
     disrupted = max(sum(map(_disrupted, history)), sum(_count(pod, DISRUPTIONS) + _disrupted(pod) for pod in newest))
@@ -184,7 +184,7 @@ def _disrupted(pod: Mapping[str, Any]) -> bool:
     return pod_of(pod).state == "Preempted"
 
 
-def _age(pod: Mapping[str, Any]) -> tuple[str, bool]:
+def age(pod: Mapping[str, Any]) -> tuple[str, bool]:
     """Sorts pods: oldest first; of the same second, the one that goes on last."""
     return pod["metadata"]["creationTimestamp"], pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
 

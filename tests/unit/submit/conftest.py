@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import yaml
@@ -136,7 +138,10 @@ def invoke() -> Invoke:
 
 @dataclass
 class Api:
-    """An API server in this process: `answers` maps (method, path) to (status, body), else 404."""
+    """An API server in this process: `answers` maps (method, path) to (status, body), else 404.
+
+    An answer may be a function, also one that takes the query of the request.
+    """
 
     url: str
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -157,10 +162,13 @@ def serve() -> Iterator[Api]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.split("?")[0]
+            path, _, asked = self.path.partition("?")
+            query = dict(parse_qsl(asked))
             here.requests.append((self.command, path, json.loads(body) if body else None))
             answer = here.answers.get((self.command, path), status(404, f"{path} not found"))
-            code, found = answer() if callable(answer) else answer
+            if callable(answer):
+                answer = answer(query) if signature(answer).parameters else answer()
+            code, found = answer
             raw = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
@@ -168,7 +176,7 @@ def serve() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
