@@ -14,8 +14,6 @@ Nobody can have these lines again:
 * all but the last run of a container that restarts more than once, and all of a pod that comes and goes, while no
   connection is open;
 * what follows a step back of the node's clock by more than a second, if a connection breaks before it has caught up.
-
-Whether a log's last line ended with a newline is not known on Kubernetes: the runtime writes one.
 """
 
 from __future__ import annotations
