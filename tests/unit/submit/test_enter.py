@@ -178,12 +178,16 @@ def test_a_tool_that_is_missing_is_one_clear_error(invoke: Invoke, env_file: Pat
     result = invoke("shell", "--backend", "docker", "x")
     assert (result.exit_code, "`docker` is not on PATH" in result.stderr) == (69, True)
     write_kubeconfig(laptop, api.url)
-    jobs, pods = "/apis/batch/v1/namespaces/runai-mlo-jdoe/jobs/x", "/api/v1/namespaces/runai-mlo-jdoe/pods"
-    marks = {labels.MANAGED_BY: labels.OURS}
+    marks = {labels.MANAGED_BY: labels.OURS, "job-name": "x"}
     metadata = {"name": "x", "creationTimestamp": "2026-11-24T10:00:00Z", "labels": marks}
     spec = {"containers": [{"name": "job", "image": "i"}]}
-    api.answers["GET", jobs] = 200, {"metadata": metadata, "spec": {"template": {"spec": spec}}, "status": {}}
-    api.answers["GET", pods] = 200, {"items": [{"metadata": metadata, "spec": spec, "status": {"phase": "Running"}}]}
+    job = {"metadata": metadata, "spec": {"template": {"spec": spec}}, "status": {}}
+    pods = {"items": [{"metadata": metadata, "spec": spec, "status": {"phase": "Running"}}]}
+    namespace = "/api/v1/namespaces/runai-mlo-jdoe"
+    api.answers = {
+        ("GET", "/apis/batch/v1/namespaces/runai-mlo-jdoe/jobs/x"): (200, job),
+        ("GET", f"{namespace}/pods"): (200, pods),
+    }
     result = invoke("shell", "--backend", "kubernetes", "x")
     assert (result.exit_code, "`kubectl` is not on PATH: install kubectl" in result.stderr) == (69, True)
 
