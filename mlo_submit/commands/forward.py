@@ -95,9 +95,9 @@ def _forward(shared: common.Shared, name: str, rank: int, ports: Sequence[tuple[
                 waiting.tell(watch.found)
             elif not shut:
                 waiting.clear()
-            elif shut[0].reason and time.monotonic() - began > LATE:
+            elif time.monotonic() - began > LATE:
                 numbers = ", ".join(str(tunnel.remote) for tunnel in shut)
-                waiting.tell(f"Nothing answers at port {numbers} of {name} yet: {shut[0].reason}")
+                waiting.tell(f"Nothing answers at port {numbers} of {name}: {shut[0].reason or 'not yet'}")
             time.sleep(TICK)
 
 

@@ -124,7 +124,7 @@ def test_a_job_that_does_not_run(laptop: Laptop, lab: Lab) -> None:
     """One that waits is waited for, until a Ctrl-C; one that has ended is refused, with what to do."""
     laptop.launch("--gpus", "64")
     with laptop.terminal("exec", laptop.name, "--", "true", columns=200) as terminal:
-        terminal.expect("Insufficient nvidia.com/gpu")
+        terminal.expect("no node has 64 free nvidia.com/gpu")
         terminal.type("\x03")
         assert terminal.wait() == 130
         assert b"Traceback" not in terminal.seen
