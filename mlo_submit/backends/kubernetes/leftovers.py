@@ -26,12 +26,18 @@ def unused(*, secrets: Objects, services: Objects, jobs: Objects, pods: Objects,
     staying = [job for job in jobs if job["metadata"]["name"] not in going]
     names = {job["metadata"]["name"] for job in staying}
     specs = [job["spec"]["template"]["spec"] for job in staying]
-    specs += [pod["spec"] for pod in pods if (pod["metadata"].get("labels") or {}).get("job-name") not in going]
+    specs += [pod["spec"] for pod in pods if going.isdisjoint(_jobs_of(pod))]
     # Whatever has the name of a Secret may refer to it: better one left too many than one too few.
     referred = {text for spec in specs for text in _texts(spec)}
     found = [Leftover(kind="Secret", name=name) for name in _names(secrets) if name not in referred]
     kept = [service for service in services if (service["metadata"].get("labels") or {}).get(INSTANCE) in names]
     return found + [Leftover(kind="Service", name=name) for name in _names(services) if name not in _names(kept)]
+
+
+def _jobs_of(pod: Mapping[str, Any]) -> set[str]:
+    """The job of a pod by the labels of Kubernetes, and by ours, which run:ai's pods have alone."""
+    marks = pod["metadata"].get("labels") or {}
+    return {marks[label] for label in ("job-name", INSTANCE) if label in marks}
 
 
 def _names(objects: Objects) -> list[str]:

@@ -212,8 +212,14 @@ class Jobs:
         return cli.command(self.version, verb, job.name, self.config.project, self._group(job))
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
-        """The Secrets that no pod uses any more."""
-        return self.below.leftovers(gone) if self.below else []
+        """What no Job or pod uses, as long as every job that may go on has pods, which tell what it uses."""
+        if not self.below:
+            return []
+        for job in self.all(everybody=True):
+            waits = job.state in ("Pending", "Preempted", "Stopped")
+            if waits and job.name not in gone and not any(pod.name != job.name for pod in job.pods):
+                return []
+        return self.below.leftovers(gone)
 
     def remove(self, leftover: Leftover) -> None:
         """Delete a Secret."""

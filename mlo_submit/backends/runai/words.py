@@ -56,11 +56,6 @@ GONE = frozenset({"deleted"})
 
 SLACK = timedelta(seconds=5)  # between what run:ai looked at and the clock
 
-# The pod that tells why a job is not further than it is.
-WORST: Final[tuple[State, ...]] = (
-    *("Failed", "Preempted", "Pending", "Starting", "Stopping", "Stopped", "Running", "Succeeded"),
-)
-
 
 def state_of(status: str) -> State:
     """Our word for run:ai's; Pending for one that nobody has heard of."""
@@ -80,7 +75,7 @@ def workload(
         account: the user of .env.
         project: the project of .env.
     """
-    history = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    history = sorted(pods, key=words.age)
     newest = {rank_of(pod): pod for pod in history}
     known = tuple(replace(words.pod_of(pod), rank=rank) for rank, pod in sorted(newest.items()))
     state, reason = _state(listed, known)
@@ -111,7 +106,7 @@ def workload(
 
 def unlisted(name: str, pods: Sequence[Mapping[str, Any]], *, account: str, project: str) -> Workload:
     """A job of ours that run:ai does not list, though it has pods, which tell why."""
-    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))["metadata"]
+    newest = max(pods, key=words.age)["metadata"]
     training = DISTRIBUTED if REPLICA_TYPE in newest["labels"] else TRAINING
     listed = Listed(
         name=name,
@@ -135,14 +130,15 @@ def _state(listed: Listed, pods: Sequence[Pod]) -> tuple[State, str]:
     said = listed.message or ("" if listed.status.lower() in PLAIN else listed.status)
     if not pods or state not in ("Pending", "Starting", "Preempted", "Failed"):
         return state, said
-    worst = _worst(pods)
+    worst = next((pod for pod in pods if pod.state == state), _worst(pods))
     if state in ("Pending", "Starting") and worst.state in ("Pending", "Starting", "Preempted"):
         return worst.state, worst.reason or said
-    return state, worst.reason or said
+    again = "is tried again after " if worst.state == "Failed" != state and worst.reason else ""
+    return state, again + worst.reason or said
 
 
 def _worst(pods: Sequence[Pod]) -> Pod:
-    return min(pods, key=lambda pod: WORST.index(pod.state))
+    return min(pods, key=lambda pod: words.WORST.index(pod.state))
 
 
 def _exit_code(state: State, pods: Sequence[Pod]) -> int | None:

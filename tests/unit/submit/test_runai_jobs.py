@@ -13,7 +13,7 @@ from mlo_submit.errors import LoginError, RefusedError, UnavailableError
 from mlo_submit.job import Flags
 from mlo_submit.machine import Machine
 from mlo_submit.submission import encode
-from mlo_submit.workload import LogView, Pod, Workload
+from mlo_submit.workload import Leftover, LogView, Pod, Workload
 from tests.standins import runai as standin
 from tests.unit.submit.conftest import ENV, Api, Fake, config_of
 from tests.unit.submit.runai import NO_CLAIM, NOW, ended, job_of, listed, pod, table, unscheduled
@@ -216,3 +216,25 @@ def test_deletion_at_once_takes_the_grace_period_from_the_pods(
     (laptop.home / ".kube/config").unlink()
     connect(laptop, "v2").delete(job, now=True)
     assert "to end it at once takes the kubeconfig" in capsys.readouterr().err
+
+
+def test_a_secret_stays_while_a_job_is_set_aside(laptop: Machine, fake: FakeOf, api: Api) -> None:
+    """A job without pods does not tell what it uses."""
+    program = fake("runai")
+    secrets, services = (f"/api/v1/namespaces/runai-mlo-jdoe/{kind}" for kind in ("secrets", "services"))
+    for path in (PODS, services, "/apis/batch/v1/namespaces/runai-mlo-jdoe/jobs"):
+        api.answers["GET", path] = 200, {"items": []}
+    api.answers["GET", secrets] = 200, {"items": [{"metadata": {"name": "jdoe-env"}}]}
+    found = connect(laptop, "v1")
+    program.reply("list", "jobs", out=table(("x", "Suspended", "9s", "Train", "jdoe", "- (4)", "0 (0)")))
+    assert found.leftovers([]) == []
+    assert found.leftovers(["x"]) == [Leftover(kind="Secret", name="jdoe-env")]
+    program.reply("list", "jobs", out=table(("x", "Failed", "9s", "Train", "jdoe", "- (4)", "1 (0)")))
+    refers = pod(**ended(1))
+    refers["spec"]["containers"][0]["env"] = [{"valueFrom": {"secretKeyRef": {"name": "jdoe-env"}}}]
+    api.answers["GET", PODS] = 200, {"items": [refers]}
+    assert found.leftovers([]) == []
+    (secret,) = found.leftovers(["x"])
+    api.answers["DELETE", f"{secrets}/jdoe-env"] = 200, {}
+    found.remove(secret)
+    assert ("DELETE", f"{secrets}/jdoe-env") in api.paths()

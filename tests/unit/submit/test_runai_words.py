@@ -110,6 +110,7 @@ def test_pods_tell_why() -> None:
     assert failed.finished == datetime(2026, 11, 24, 11, 30, tzinfo=timezone.utc)
     running = job_of(listed("Running"), pod("x-worker-0", **ended(1)), pod("x-master-0", phase="Running"))
     assert (running.state, running.reason) == ("Running", "")
+    assert job_of(listed("Pending"), pod(**ended(7))).reason == "is tried again after exit code 7"
     assert job_of(listed("Failed", message="Deadline")).reason == "Deadline"
 
 
