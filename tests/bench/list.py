@@ -2,6 +2,9 @@
 
 The jobs lie in a real control plane (tests/cluster), finished but for one in fifty, each with its pod: nothing runs.
 Whole processes are measured, in one run, turn about, and the medians are compared. Fails above the limit.
+Needs root, and MLO_IMAGE as tests/cluster/run.sh has it; filling takes 2.5 minutes.
+
+On 2 processors: kubectl get jobs 2.1 s, with -o json 6.9 s; mlo-submit list 1.7 s (ratio 0.80).
 """
 
 from __future__ import annotations
