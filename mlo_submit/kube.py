@@ -183,6 +183,8 @@ def connect(machine: Machine, context: str) -> Cluster:
             f"there is no kubeconfig ({place}): get the one of your cluster and log in, "
             "or choose another backend with --backend."
         )
+    import logging
+
     from kubernetes.client import Configuration
     from kubernetes.client.rest import RESTClientObject
     from kubernetes.config import ConfigException
@@ -207,6 +209,8 @@ def connect(machine: Machine, context: str) -> Cluster:
         _check_login(machine, user or {}, name, paths[0].parent)
         # Who sets insecure-skip-tls-verify knows it, and kubectl says nothing either.
         disable_warnings(InsecureRequestWarning)
+        # It would tell us, and so the user, that more connections are open than it keeps.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         configuration: Any = Configuration()
         with _Complaints() as complaints:
             # Read again, since kubectl may have renewed the login.

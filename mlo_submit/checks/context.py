@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -151,7 +150,7 @@ def _greet(cluster: Cluster) -> Greeting:
     version, headers = cluster.ask("GET", "/version")
     seconds = time.monotonic() - began
     date = headers.get("Date")
-    ahead = datetime.now().timestamp() - seconds / 2 - parsedate_to_datetime(date).timestamp() if date else None
+    ahead = time.time() - seconds / 2 - parsedate_to_datetime(date).timestamp() if date else None
     return Greeting(version=version, seconds=seconds, ahead=ahead)
 
 

@@ -36,7 +36,7 @@ def command(context: click.Context, as_json: bool) -> None:
     width = max(len(check.name) for check in checks.CHECKS)
     found = []
     with Waiting() as waiting:
-        waiting.tell("looking")
+        waiting.tell("checking")
         for check, finding in checks.examine(known):
             found.append({"check": check.name, **asdict(finding)})
             if not as_json:
@@ -45,7 +45,7 @@ def command(context: click.Context, as_json: bool) -> None:
                 click.echo(f"{click.style(mark, fg=colour)} {check.name:<{width}}  {_beneath(finding.found, width)}")
                 if finding.remedy:
                     click.echo(f"  {'':<{width}}  → {_beneath(finding.remedy, width)}")
-                waiting.tell("", live="looking")
+                waiting.tell("", live="checking")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     context.exit(int(any(item["ok"] is False for item in found)))
