@@ -110,6 +110,8 @@ def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning:
     if worst is None:
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
+        if not job["spec"].get("backoffLimit"):
+            return "Stopping", worst.reason, None  # Kubernetes says so in a moment
         return "Pending", f"is tried again after {worst.reason}", None
     if worst.state == "Preempted":
         return "Preempted", _joined(worst.reason, often if disrupted > 1 else ""), None

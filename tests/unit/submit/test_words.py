@@ -333,13 +333,19 @@ def told(job: Workload) -> tuple[str, str, int | None]:
             [a_pod("Failed", GAVE_WAY, state=ended(137)), a_pod("Running", state=RUNS, number=1)],
             ("Running", "preempted once"),
         ),
-        ([a_pod("Failed", state=ended(3))], ("Pending", "is tried again after exit code 3")),
+        ([a_pod("Failed", state=ended(3))], ("Stopping", "exit code 3")),
         ([a_pod("Failed", state=ended(3)), a_pod("Running", state=RUNS, number=1)], ("Running", "")),
     ],
 )
 def test_a_job_that_has_not_ended(config: Config, pods: list[dict[str, Any]], says: tuple[str, str]) -> None:
     for order in (pods, pods[::-1]):
         assert told(words.workload(a_job(config), order)) == (*says, None)
+
+
+def test_a_job_that_may_be_tried_again(config: Config) -> None:
+    job = a_job(config, flags=Flags(name="x", train=True, retries=2))
+    failed = a_pod("Failed", state=ended(3))
+    assert told(words.workload(job, [failed])) == ("Pending", "is tried again after exit code 3", None)
 
 
 @pytest.mark.parametrize(
