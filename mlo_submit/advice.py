@@ -23,7 +23,7 @@ MEANING: Final[Mapping[State, str]] = {
 # Of those of the state, the first whose pattern the reason has. JOB is the job's name; `…` is a command of ours.
 HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
     "Pending": (
-        ("pvc|persistentvolumeclaim", "Launch it again with a claim that exists: `rerun JOB --pvc CLAIM`."),
+        ("pvc .* not exist", "Launch it again with a claim that exists: `rerun JOB --pvc CLAIM`."),
         (
             "gpu",
             "It starts when GPUs are free: `list --all-users` shows who has them. Fewer may be free sooner, or those "
@@ -47,9 +47,17 @@ HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
     "Preempted": (("", "It starts again by itself, and goes on from its checkpoint if it writes one."),),
     "Stopping": (("", "It has until the end of its grace period to write a checkpoint. `list --watch` shows when."),),
     "Stopped": (("", "`resume JOB` lets it go on."),),
-    "Succeeded": (("", "`logs JOB` shows what it printed."),),
+    "Succeeded": (
+        ("nobody used", "Launch it again when you need it: `rerun JOB`."),
+        ("", "`logs JOB` shows what it printed."),
+    ),
     "Failed": (
-        ("oom|out of memory", "Launch it again with more memory: `rerun JOB --memory AMOUNT`."),
+        (
+            "nobody used",
+            "Launch it again: `rerun JOB`. `rerun JOB --stop-when-idle DURATION` lets it wait longer for you.",
+        ),
+        ("shared memory", "Launch it again with more: `rerun JOB --shm-size AMOUNT`."),
+        (r"\boom\b|out of memory", "Launch it again with more memory: `rerun JOB --memory AMOUNT`."),
         (
             "time limit",
             "Launch it again with more time: `rerun JOB --time DURATION`. It goes on from its checkpoint if it "

@@ -135,6 +135,8 @@ def say(*words: str) -> str:
         ("Failed", "OOM killed at 64Gi", "mlo-submit rerun train --memory AMOUNT"),
         ("Failed", "time limit", "mlo-submit rerun train --time DURATION"),
         ("Failed", "ended by signal 9", "outside killed it"),
+        ("Failed", "nobody used its pod", "mlo-submit rerun train --stop-when-idle DURATION"),
+        ("Failed", "evicted: shared memory grew beyond 1Gi", "mlo-submit rerun train --shm-size AMOUNT"),
         ("Failed", "exit code 127", "no such command"),
         ("Failed", "exit code 1", "mlo-submit logs train"),
     ],
