@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 from mlo_submit import backends, process
 from mlo_submit.backends.kubernetes.manifest import GPU
 from mlo_submit.checks.context import Context, Finding, UntoldError
+from mlo_submit.env import Config
 from mlo_submit.errors import MloError, UnavailableError
 from mlo_submit.kube import Denied
 
 ANSWER = 8.0  # seconds
+UNKNOWN = "UNKNOWN"  # as `stat` has it
 
 
 def image(context: Context) -> Finding:
@@ -112,29 +115,36 @@ def jobs(context: Context) -> Finding:
 
 
 def home(context: Context) -> Finding:
-    """The home on scratch belongs to LDAP_UID and LDAP_GID: asked here, where scratch is mounted, or of a job."""
+    """The home on scratch belongs to LDAP_UID: asked here, where scratch is mounted, or of a running job."""
     config = context.config
     place = f"{config.home_root.rstrip('/')}/{config.username}"
     if Path(place).is_dir():
-        status = Path(place).stat()
-        return _owner(context, place, f"{status.st_uid}:{status.st_gid}")
+        owner = Path(place).stat().st_uid
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = UNKNOWN
+        return whose(config, place, owner, name)
     context.cluster  # noqa: B018
     there = backends.load(context.backend).connect(config, context.machine)
     for job in there.all():
         if job.state == "Running" and job.pods:
-            argv = there.execute(job, job.pods[0], ["stat", "-c", "%u:%g", place], tty=False)
+            argv = there.execute(job, job.pods[0], ["stat", "-c", "%u %U", place], tty=False)
             asked = process.run(context.machine, argv, timeout=ANSWER)
             if not asked.code:
-                return _owner(context, place, asked.stdout.strip())
+                uid, name = asked.stdout.split()
+                return whose(config, place, int(uid), name)
     raise UntoldError("scratch is not mounted here, and no running job of yours tells")
 
 
-def _owner(context: Context, place: str, owner: str) -> Finding:
-    config = context.config
-    if owner == f"{config.uid}:{config.gid}":
-        return Finding(ok=True, found=f"{place} belongs to {owner}")
+def whose(config: Config, place: str, uid: int, name: str) -> Finding:
+    """What the owner of a home tells of LDAP_UID. `name` is the owner's, `UNKNOWN` where there is none of this uid."""
+    if uid == config.uid:
+        return Finding(ok=True, found=f"{place} belongs to LDAP_UID")
+    if name not in (config.username, UNKNOWN):  # a pod made it, by the account that may, which cannot give it away
+        raise UntoldError(f"{place} was made by {name}, which tells nothing of LDAP_UID")
     return Finding(
         ok=False,
-        found=f"{place} belongs to {owner}, and .env says {config.uid}:{config.gid}",
-        remedy="Correct LDAP_UID and LDAP_GID: `id` on a machine of the lab tells them.",
+        found=f"{place} belongs to uid {uid}, and LDAP_UID is {config.uid}",
+        remedy="Correct LDAP_UID: `id -u` on a machine of the lab tells it.",
     )

@@ -446,6 +446,19 @@ def test_rights_that_are_missing_are_named(laptop: Machine, config: Config) -> N
 
 
 @pytest.mark.parametrize(
+    ("uid", "name", "ok"),
+    [(123456, "jdoe", True), (1000, "jdoe", False), (1000, places.UNKNOWN, False), (177449, "seed", None)],
+)
+def test_whose_home_it_is(config: Config, uid: int, name: str, ok: bool | None) -> None:
+    """A pod makes it by another account, where the export squashes root: that one tells nothing."""
+    if ok is None:
+        with pytest.raises(UntoldError, match="was made by seed"):
+            places.whose(config, "/home", uid, name)
+    else:
+        assert places.whose(config, "/home", uid, name).ok is ok
+
+
+@pytest.mark.parametrize(
     ("image", "full", "pinned"),
     [
         ("mlo", "docker.io/library/mlo", False),
