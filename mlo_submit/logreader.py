@@ -61,6 +61,7 @@ class Screen:
                 self._waiting.tell(text, live)
             else:
                 self._waiting.clear()
+                self._waiting = Waiting()  # tells the same again, when it is awaited again
 
     def say(self, text: str, tell: Callable[[str], None] = note) -> None:
         """Tell something beside the logs."""

@@ -14,6 +14,8 @@ Nobody can have these lines again:
 * all but the last run of a container that restarts more than once, and all of a pod that comes and goes, while no
   connection is open;
 * what follows a step back of the node's clock by more than a second, if a connection breaks before it has caught up.
+
+Docker keeps text: of bytes that are no UTF-8 it has made U+FFFD before anybody can read them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -62,11 +63,12 @@ class Waiting:
 
     def tell(self, text: str, live: str = "") -> None:
         """Show what is waited for now; `live` is what a terminal shows instead, which may count the seconds."""
-        text = (live if sys.stderr.isatty() else "") or text
+        moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        text = " ".join(((live if moving else "") or text).split())
         if text == self._text:
             return
         self._text = text
-        if not sys.stderr.isatty():
+        if not moving:
             click.echo(text, err=True)
         elif not self._thread:
             self._end.clear()
@@ -74,9 +76,9 @@ class Waiting:
             self._thread.start()
 
     def clear(self) -> None:
-        """Take the line away, before anything else is printed."""
-        self._text = ""
+        """Take the line away, before anything else is printed. What stands still is not told again after that."""
         if self._thread:
+            self._text = ""
             self._end.set()
             self._thread.join()
             self._thread = None
@@ -85,7 +87,7 @@ class Waiting:
         frame = 0
         while True:
             width = shutil.get_terminal_size().columns
-            sys.stderr.write(f"{ERASE}{FRAMES[frame % len(FRAMES)]} {self._text[: width - 3]}")
+            sys.stderr.write(f"{ERASE}{FRAMES[frame % len(FRAMES)]} {self._text[: max(width - 3, 0)]}")
             sys.stderr.flush()
             frame += 1
             if self._end.wait(PERIOD):

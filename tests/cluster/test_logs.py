@@ -53,6 +53,10 @@ def following(laptop: Laptop, *argv: str) -> Iterator[tuple[subprocess.Popen[byt
         process.kill()
 
 
+def wait_for(text: bytes, shown: Path) -> None:
+    until(lambda: text in shown.read_bytes(), f"{text!r} is shown")
+
+
 def kill_kubectl(process: subprocess.Popen[bytes]) -> None:
     """End the connection that is open, once one is."""
     parent = psutil.Process(process.pid)
@@ -77,14 +81,14 @@ def test_every_line_comes_once(laptop: Laptop, lab: Lab) -> None:
     laptop.launch(*python(NUMBERS))
     with following(laptop, "--exit-code") as (process, shown):
         for number in (100, 1000, 2500):
-            until(lambda number=number: f"\n{number} ".encode() in shown.read_bytes(), f"line {number}")
+            wait_for(b"\n%d " % number, shown)
             kill_kubectl(process)
-        until(lambda: b"\nlong y" in shown.read_bytes(), "the long line")
+        wait_for(b"\nlong y", shown)
         (pod,) = (found["metadata"]["name"] for found in lab.pods(laptop.name))
         until(lambda: rotated(lab, pod), "a rotation")
         kill_kubectl(process)
         lab.kubectl("exec", pod, "--", "touch", f"{laptop.working_dir}/rotated")
-        until(lambda: b"\n4000 " in shown.read_bytes(), "line 4000")
+        wait_for(b"\n4000 ", shown)
         kill_kubectl(process)
         assert process.wait(SECONDS) == 0
     boot, *lines = shown.read_bytes().split(b"\n")
@@ -145,7 +149,7 @@ def test_a_cluster_that_goes_away_is_waited_for(laptop: Laptop, lab: Lab, tmp_pa
     remote = replace(laptop, environ={"KUBECONFIG": str(tmp_path / "kubeconfig")})
     laptop.launch(*python("import time\nfor number in range(20):\n    print(number, flush=True)\n    time.sleep(0.1)"))
     with following(remote) as (process, shown):
-        until(lambda: b"\n5\n" in shown.read_bytes(), "some lines")
+        wait_for(b"\n5\n", shown)
         wire.cut()
         lab.wait("condition=Complete", f"job/{laptop.name}")
         assert process.poll() is None
@@ -159,7 +163,7 @@ def test_a_cluster_that_goes_away_is_waited_for(laptop: Laptop, lab: Lab, tmp_pa
 def test_the_pod_that_takes_over_is_followed(laptop: Laptop, lab: Lab) -> None:
     job = laptop.launch(*TRAINING)
     with following(laptop) as (process, shown):
-        until(lambda: b"\nstarted\n" in shown.read_bytes(), "the first pod's log")
+        wait_for(b"\nstarted\n", shown)
         (pod,) = (found["metadata"]["name"] for found in lab.pods(job))
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
         path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/eviction"
@@ -204,7 +208,7 @@ def test_a_terminal_shows_what_is_waited_for_and_a_ctrl_c_leaves_the_job(laptop:
 def test_a_deletion_is_told(laptop: Laptop, lab: Lab) -> None:
     job = laptop.launch(*TRAINING)
     with following(laptop) as (process, shown):
-        until(lambda: b"\nstarted\n" in shown.read_bytes(), "the log")
+        wait_for(b"\nstarted\n", shown)
         lab.kubectl("delete", "job", job, "--wait=false")
         assert process.wait(SECONDS) == 73
     assert f"{job} was deleted while it was followed." in shown.with_name("told").read_text()
