@@ -19,7 +19,7 @@ for number in range(1500):
     os.write(2, b"%d err\\n" % number)
     os.write(1, b"same\\n")
     time.sleep(0.001)
-os.write(1, b"l" * 40_000 + b"\\n" + b"\\xff\\r50%\\r100%\\n\\n")
+os.write(1, b"l" * 40_000 + b"\\n" + b"\\r50%\\r100%\\n\\n")
 os.write(1, b"no end")
 """
 
