@@ -29,7 +29,7 @@ stage_lint() {
 
 stage_unit() {
     ensure_packages fish git zsh
-    pytest -o "cache_dir=$MLO_CACHE/pytest" tests/unit
+    pytest --numprocesses 2 -o "cache_dir=$MLO_CACHE/pytest" tests/unit
 }
 
 stage_container() { tests/container/run.sh; }
