@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -17,6 +17,7 @@ from mlo_submit.env import Config
 KEEP_ALIVE = 12 * 3600  # seconds
 GRACE = 30  # seconds from TERM to KILL, as Kubernetes has it
 SECRETS_DIR = "/run/secrets/mlo"
+NOTHING: Mapping[str, str] = {}
 PREEMPTIBLE = frozenset({"h100", "h200"})
 """Node types that an interactive job only borrows."""
 
@@ -63,6 +64,7 @@ class Flags:
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     stop_when_idle: int | None = None
+    wait_for_master: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ class Job:
     env: Mapping[str, str]
     mounts: tuple[Mount, ...]
     stop_when_idle: int | None
+    wait_for_master: int | None
 
     @property
     def preemptible(self) -> bool:
@@ -133,6 +136,7 @@ class Job:
             limit=self.time if time_limit else None,
             grace=self.grace,
             stop_when_idle=self.stop_when_idle is not None,
+            wait_for_master=self.wait_for_master,
         )
 
 
@@ -169,6 +173,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         env=flags.env,
         mounts=flags.mounts,
         stop_when_idle=flags.stop_when_idle,
+        wait_for_master=flags.wait_for_master,
     )
 
 
@@ -178,8 +183,30 @@ def default_name(username: str, now: datetime) -> str:
     return units.label(f"{user}-{now:%Y%m%d-%H%M%S}")
 
 
-def container_environ(job: Job) -> dict[str, str]:
-    """The literal environment of the job's pods: what `mlo_entry` boots from, then what the user adds with --env."""
+def rendezvous(job: Job) -> dict[str, str]:
+    """What tells the pods of a multi-node job of each other, where the backend itself does not: the rank comes from it.
+
+    NAME-0.NAME is the host of rank 0 in the domain of the job.
+    """
+    if not job.workers:
+        return {}
+    return {
+        "PET_NNODES": str(job.workers + 1),
+        "PET_MASTER_ADDR": f"{job.name}-0.{job.name}",
+        "RUNAI_NUM_OF_GPUS": str(job.gpus),
+    }
+
+
+def rdma(resources: Sequence[tuple[str, int]]) -> dict[str, str]:
+    """What lets a pod warn that it has no RDMA although it asked for it."""
+    return {"MLO_RDMA": ",".join(f"{key}={count}" for key, count in resources)} if resources else {}
+
+
+def container_environ(job: Job, multi_node: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """The literal environment of the job's pods: what `mlo_entry` boots from, then what the user adds with --env.
+
+    `multi_node` is what the backend adds for pods that work together.
+    """
     config = job.config
     home = f"{config.home_root.rstrip('/')}/{config.username}"
     return {
@@ -200,5 +227,6 @@ def container_environ(job: Job) -> dict[str, str]:
         "UV_PYTHON_INSTALL_DIR": f"{home}/.uv",
         **({"SCRATCH_SEED_USER": config.seed_user} if config.seed_user else {}),
         **({"MLO_STOP_WHEN_IDLE": str(job.stop_when_idle)} if job.stop_when_idle else {}),
+        **multi_node,
         **job.env,
     }

@@ -29,6 +29,9 @@ _LIMIT = (
 # Our image's own watcher ends a pod that nobody uses. `setsid` says where an image has none.
 _IDLE = "setsid mlo-idle $$ {grace} </dev/null >/dev/null &!"
 
+# Our image's own program: the ranks of a multi-node job start when rank 0 can be reached.
+_MASTER = "mlo-wait-for-master {seconds} || exit"
+
 
 def quote(word: str) -> str:
     """A word for zsh, bash or sh. Unlike shlex.quote it never leaves a word that zsh expands, such as `=ls`."""
@@ -48,6 +51,7 @@ def in_setup(
     limit: int | None,
     grace: int,
     stop_when_idle: bool = False,
+    wait_for_master: int | None = None,
 ) -> tuple[str, ...]:
     """The argv that runs a command in the user's zsh set-up.
 
@@ -58,6 +62,7 @@ def in_setup(
         limit: seconds after which the job is stopped, where the backend does not do that.
         grace: seconds from TERM to KILL then.
         stop_when_idle: whether the job is stopped when nobody uses its pod.
+        wait_for_master: seconds that the ranks of a multi-node job wait for rank 0, if they do.
     """
     script = [_SETUP]
     if folder:
@@ -68,6 +73,8 @@ def in_setup(
         script.append(_LIMIT.format(limit=limit, grace=grace))
     if stop_when_idle:
         script.append(_IDLE.format(grace=grace))
+    if wait_for_master:
+        script.append(_MASTER.format(seconds=wait_for_master))
     if isinstance(command, str):
         return (ZSH, "-c", "\n".join([*script, _WAIT, 'eval "$1"']), "mlo", command)
     return (ZSH, "-c", "\n".join([*script, 'exec -- "$@"']), "mlo", *command)

@@ -96,6 +96,14 @@ OPTIONS = (
         help="Pods in addition to the master, for multi-node training. Implies --train.",
     ),
     click.option(
+        "--wait-for-master",
+        metavar="[DURATION]",
+        is_flag=False,
+        flag_value="10m",
+        type=values.DURATION,
+        help="Start the command of workers when the master accepts connections; give up after 10m, or DURATION.",
+    ),
+    click.option(
         "--retries",
         "--backofflimit",
         "--backoff-limit",

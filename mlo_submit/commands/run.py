@@ -57,6 +57,8 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
         raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
     if flags.stop_when_idle and (flags.train or flags.workers):
         raise click.UsageError("--stop-when-idle is for interactive jobs: a training job ends with its command.")
+    if flags.wait_for_master and not (flags.workers and (flags.line or flags.argv)):
+        raise click.UsageError("--wait-for-master is for a command that runs with --workers.")
     machine = shared.machine
     file = common.read(shared)
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)

@@ -8,11 +8,11 @@ from typing import Any
 
 from mlo_submit import kube, yaml
 from mlo_submit import secret as secrets
-from mlo_submit.backends.kubernetes.manifest import check, render
+from mlo_submit.backends.kubernetes.manifest import check, render, service
 from mlo_submit.backends.kubernetes.words import finished
 from mlo_submit.errors import MloError, RefusedError, note, warn
 from mlo_submit.job import Job
-from mlo_submit.kube import ApiRefusal, Cluster, Denied, path
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied, path
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
@@ -21,9 +21,9 @@ DELETION = 120  # seconds that a finished job's pod may take to go
 
 
 def preview(job: Job, machine: Machine) -> str:
-    """The Job as YAML."""
+    """The Job as YAML, and the Service of a multi-node job, which is sent with the Job as its owner."""
     check(job)
-    return yaml.dump(render(job))
+    return "---\n".join(yaml.dump(each) for each in (render(job), *([service(job)] if job.workers else [])))
 
 
 def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
@@ -34,13 +34,41 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     if replace:
         _delete_finished(cluster, job)
     try:
-        cluster.call("POST", path("jobs", job.config.namespace), render(job))
+        made = cluster.call("POST", path("jobs", job.config.namespace), render(job))
     except ApiRefusal as error:
         if error.status == 404:
             raise RefusedError(secrets.no_namespace(job.config.namespace)) from None
         if error.status == 409:
             raise RefusedError(_taken(cluster, job)) from None
         raise
+    if job.workers:
+        try:
+            _serve(cluster, job, made)
+        except MloError:
+            cluster.call("DELETE", path("jobs", job.config.namespace, job.name), propagationPolicy="Background")
+            raise
+
+
+def _serve(cluster: Cluster, job: Job, made: JSON) -> None:
+    """Create the Service of the job's pods, which goes with the Job."""
+    services = path("services", job.config.namespace)
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": made["metadata"]["uid"]}
+    wanted = service(job)
+    wanted["metadata"]["ownerReferences"] = [owner]
+    try:
+        cluster.call("POST", services, wanted)
+    except ApiRefusal as error:
+        if error.status != 409:
+            raise
+        place = path("services", job.config.namespace, job.name)
+        if not _ours(cluster.call("GET", place)):
+            raise RefusedError(
+                f"there is a Service {job.name} already in {job.config.namespace}, not made by mlo-submit: "
+                "choose another --name."
+            ) from None
+        # That of an earlier job, which has not gone with it yet.
+        cluster.call("DELETE", place)
+        cluster.call("POST", services, wanted)
 
 
 def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:

@@ -1,10 +1,12 @@
-"""A job as a batch/v1 Job: plain data, nothing sent."""
+"""A job as a batch/v1 Job, and the Service by which the pods of a multi-node job find each other: plain data."""
 
 from __future__ import annotations
 
+import re
+
 from mlo_submit import submission
 from mlo_submit.errors import RefusedError
-from mlo_submit.job import SECRETS_DIR, Job, container_environ
+from mlo_submit.job import SECRETS_DIR, Job, container_environ, rdma, rendezvous
 from mlo_submit.kube import JSON
 from mlo_submit.labels import SUBMISSION
 
@@ -12,7 +14,7 @@ CONTAINER = "job"
 GPU = "nvidia.com/gpu"
 QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-NAME = 61  # characters: the host name of a pod is that of its Job, and "-0"
+NAME = 63  # characters of the host name of a pod, which is that of its Job, "-" and the rank
 
 
 def render(job: Job) -> JSON:
@@ -21,12 +23,15 @@ def render(job: Job) -> JSON:
     queue_label = config.queue_label or QUEUE_LABELS.get(config.scheduler, KUEUE_LABEL)
     queue = {queue_label: job.queue} if job.queue else {}
     retries = job.retries if job.training else 0
+    pods = job.workers + 1
+    annotations = {"annotations": dict(config.worker_annotations)} if _wants(job, "MLO_WORKER_ANNOTATIONS") else {}
     spec: JSON = {
         # Of an indexed Job alone are disruptions counted: on each pod, since the one that gave way is forgotten.
         "completionMode": "Indexed",
-        "completions": 1,
+        "completions": pods,
+        **({"parallelism": pods, "maxFailedIndexes": 0} if job.workers else {}),  # no rank goes on without the others
         "backoffLimitPerIndex": retries,
-        "backoffLimit": retries,  # where Kubernetes is older than 1.29
+        "backoffLimit": retries * pods,  # where Kubernetes is older than 1.29
         **({"activeDeadlineSeconds": job.time} if job.time else {}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
         # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure.
@@ -36,7 +41,7 @@ def render(job: Job) -> JSON:
         },
         "template": {
             # Kueue takes pods of its own label for jobs of their own; the schedulers read theirs from the pod.
-            "metadata": {"labels": {**job.labels, **(queue if queue_label != KUEUE_LABEL else {})}},
+            "metadata": {"labels": {**job.labels, **(queue if queue_label != KUEUE_LABEL else {})}, **annotations},
             "spec": _pod(job),
         },
     }
@@ -53,11 +58,33 @@ def render(job: Job) -> JSON:
     }
 
 
+def service(job: Job) -> JSON:
+    """The headless Service that gives each pod of a multi-node job the name NAME-RANK.NAME, from its creation on."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": job.name, "namespace": job.config.namespace, "labels": job.labels},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"job-name": job.name}},
+    }
+
+
+def _wants(job: Job, key: str) -> bool:
+    """Whether a key of .env is for the job's pods. Its default is the lab's, without which no other cluster would run
+    them: here it counts only where it is written down.
+    """
+    return bool(job.workers and job.config.values.get(key))
+
+
+def _extended(job: Job) -> tuple[tuple[str, int], ...]:
+    return job.config.worker_resources if _wants(job, "MLO_WORKER_RESOURCES") else ()
+
+
 def _pod(job: Job) -> JSON:
     config = job.config
     volumes, mounts = _volumes(job)
     return {
         "restartPolicy": "Never",
+        **({"subdomain": job.name} if job.workers else {}),
         **({"schedulerName": config.scheduler} if config.scheduler else {}),
         **({"priorityClassName": config.priority_class} if config.priority_class else {}),
         **({"terminationGracePeriodSeconds": job.given_grace} if job.given_grace is not None else {}),
@@ -89,7 +116,8 @@ def literal(text: str) -> str:
 
 
 def _env(job: Job) -> list[JSON]:
-    env: list[JSON] = [{"name": name, "value": literal(value)} for name, value in container_environ(job).items()]
+    environ = container_environ(job, {**rendezvous(job), **rdma(_extended(job))})
+    env: list[JSON] = [{"name": name, "value": literal(value)} for name, value in environ.items()]
     if job.secret_files is False:
         optional = {"optional": True} if job.secret_optional else {}
         for key in job.config.secret_keys:
@@ -126,9 +154,9 @@ def _volumes(job: Job) -> tuple[list[JSON], list[JSON]]:
 def _resources(job: Job) -> JSON:
     # Memory that is not limited is taken from the neighbours; processor time that nobody uses is not.
     memory = {"memory": job.memory} if job.memory else {}
-    gpus = {GPU: str(job.gpus)} if job.gpus else {}
-    requests = {**({"cpu": job.cpus} if job.cpus else {}), **memory, **gpus}
-    limits = {**memory, **gpus}
+    devices = {**({GPU: str(job.gpus)} if job.gpus else {}), **{key: str(count) for key, count in _extended(job)}}
+    requests = {**({"cpu": job.cpus} if job.cpus else {}), **memory, **devices}
+    limits = {**memory, **devices}
     return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
 
 
@@ -154,12 +182,14 @@ def check(job: Job) -> None:
     for text in (*job.argv(time_limit=False), *job.env.values()):
         if not text.isascii() and text != text.encode(errors="replace").decode():
             raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
-    if len(job.name) > NAME:
+    longest = NAME - len(f"-{job.workers}")
+    if len(job.name) > longest:
         raise RefusedError(
-            f"{job.name} is too long a name: Kubernetes adds two characters to it for the pod, and takes 63. "
-            f"Choose a --name of at most {NAME}."
+            f"{job.name} is too long a name: Kubernetes adds {NAME - longest} characters to it for the pod, and takes "
+            f"{NAME}. Choose a --name of at most {longest}."
         )
-    if job.workers:
+    if job.workers and not re.match("[a-z]", job.name):
         raise RefusedError(
-            "--workers needs run:ai: on Kubernetes a job is one pod. Choose --backend runai, or leave it out."
+            f"{job.name} cannot be the name of a job with --workers: that of their Service starts with a letter. "
+            "Choose another --name."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from mlo_submit.backends.kubernetes import reasons
@@ -26,6 +26,9 @@ VOLUMES = (None, "ContainerCreating", "PodInitializing")
 """The reasons of a container that waits for the pod's volumes, or for its image."""
 
 TIME_LIMIT = "time limit"
+ENDED_BY_US = (137, 143)
+"""Exit codes of what KILL and TERM end."""
+
 NO_WARNINGS: Final[Mapping[str, str]] = {}
 
 
@@ -88,17 +91,22 @@ def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning:
     """The state, why it is so, and the exit code where there is one."""
     metadata, ended = job["metadata"], finished(job)
     worst = min(pods, key=lambda pod: WORST.index(pod.state), default=None)
-    failure = next((pod for pod in pods if pod.state == "Failed"), None)
+    failure = first_failure(pods)
     if ended.get("type") == "Complete":
         return "Succeeded", worst.reason if worst else "", 0
     if ended.get("reason") == "DeadlineExceeded":
         return "Failed", TIME_LIMIT, 143
     if ended:
-        return "Failed", failure.reason if failure else ended.get("message", ""), failure.exit_code if failure else None
+        return (
+            ("Failed", of_rank(failure, pods), failure.exit_code)
+            if failure
+            else ("Failed", ended.get("message", ""), None)
+        )
     if metadata.get("deletionTimestamp"):
         return "Stopping", "is being deleted", None
     if ending := _condition(job, "FailureTarget"):
-        return "Stopping", TIME_LIMIT if ending.get("reason") == "DeadlineExceeded" else ending.get("message", ""), None
+        over = TIME_LIMIT if ending.get("reason") == "DeadlineExceeded" else ending.get("message", "")
+        return "Stopping", of_rank(failure, pods) if failure and over != TIME_LIMIT else over, None
     if job["spec"].get("suspend"):
         if any(pod.state in ("Running", "Stopping") for pod in pods):
             return "Stopping", "is being set aside", None
@@ -111,12 +119,24 @@ def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning:
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
         if not job["spec"].get("backoffLimit"):
-            return "Stopping", worst.reason, None  # Kubernetes says so in a moment
-        return "Pending", f"is tried again after {worst.reason}", None
+            return "Stopping", of_rank(worst, pods), None  # Kubernetes says so in a moment
+        return "Pending", f"is tried again after {of_rank(worst, pods)}", None
     if worst.state == "Preempted":
         return "Preempted", _joined(worst.reason, often if disrupted > 1 else ""), None
     state: State = "Preempted" if worst.state == "Pending" and disrupted else worst.state
     return state, _joined(worst.reason, often), None
+
+
+def first_failure(pods: Sequence[Pod]) -> Pod | None:
+    """The pod for whose sake the job failed: the others were ended then, maybe within the same second."""
+    failed = [pod for pod in pods if pod.state == "Failed"]
+    late = datetime.max.replace(tzinfo=timezone.utc)
+    return min(failed, key=lambda pod: (pod.finished or late, pod.exit_code in ENDED_BY_US), default=None)
+
+
+def of_rank(pod: Pod, pods: Sequence[Pod]) -> str:
+    """A pod's reason, with its rank where it is one of several."""
+    return f"{pod.reason} (rank {pod.rank})" if len(pods) > 1 or pod.rank else pod.reason
 
 
 def _joined(*texts: str) -> str:

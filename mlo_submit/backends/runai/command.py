@@ -8,7 +8,7 @@ from mlo_submit import shell, submission
 from mlo_submit.backends.kubernetes.manifest import literal
 from mlo_submit.backends.runai.cli import Cli, group
 from mlo_submit.backends.runai.words import pack
-from mlo_submit.job import Job, Mount, container_environ
+from mlo_submit.job import Job, Mount, container_environ, rdma
 from mlo_submit.labels import BACKEND, SUBMISSION
 
 
@@ -45,7 +45,7 @@ def _v1(job: Job) -> list[str]:
     if job.preemptible:
         argv += ["--preemptible"]
     argv += _workers(job)
-    for key, value in container_environ(job).items():
+    for key, value in _environ(job).items():
         argv += ["--environment", f"{key}={literal(value)}"]
     for key in _secret_keys(job):
         argv += ["--environment", f"{key}=SECRET:{job.secret_name},{key}"]
@@ -78,7 +78,7 @@ def _v2(job: Job, cli: Cli) -> list[str]:
     if job.preemptible:
         argv += ["--preemptibility", "preemptible"] if "--preemptibility" in cli.flags else ["--preemptible"]
     argv += _workers(job)
-    for key, value in container_environ(job).items():
+    for key, value in _environ(job).items():
         argv += ["-e", f"{key}={literal(value)}"]
     for key in _secret_keys(job):
         if "--env-secret" in cli.flags:
@@ -97,6 +97,11 @@ def _workers(job: Job) -> list[str]:
     for key, count in job.config.worker_resources:
         argv += ["--extended-resource", f"{key}={count}"]
     return argv
+
+
+def _environ(job: Job) -> dict[str, str]:
+    """run:ai itself tells the pods of a multi-node job of each other."""
+    return container_environ(job, rdma(job.config.worker_resources) if job.workers else {})
 
 
 def _claims(job: Job) -> list[Mount]:

@@ -330,10 +330,3 @@ def test_follow_ends_with_the_jobs_exit_code(invoke: Invoke, env_file: Path, eng
     assert result.exit_code == 42
     assert result.stdout == "epoch 1\n"
     assert not secrets_of(laptop, "x").exists()
-
-
-def test_workers_need_runai(invoke: Invoke, env_file: Path) -> None:
-    for backend in ("docker", "kubernetes"):
-        result = invoke("run", "--backend", backend, "--dry-run", "--workers", "1")
-        assert result.exit_code == 73
-        assert "--workers needs run:ai" in result.stderr
