@@ -56,11 +56,7 @@ def command(
                 _check(host.stream(archive.preview(way, checksum=checksum)))
                 return
             moment = _ask(host, archive.clock(way)).strip() if move else ""
-            note(
-                f"Copying to {config.archive_host}:{way.target}"
-                if not restore
-                else f"Copying from {config.archive_host}:{way.source}"
-            )
+            note(f"On {config.archive_host}: {way.source} → {way.target}")
             copy = archive.copy(way, checksum=checksum, progress=sys.stderr.isatty())
             _check(host.stream(copy, to_stderr=True))
             found = _verify(host, way)

@@ -4,122 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+from tests.engine.loginhost import Lab, login_host, until
+
 NAMES = ("it's", '"quoted" $HOME `id`', "-rf", "*?[a]", "=ls", "Gr\u00fc\u00dfe", "two\nlines", "~", "a b")
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 30 s: {what}"
-        time.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A login host that has scratch and the store, and a laptop that may log in there."""
-
-    laptop: Path
-    scratch: Path  # jdoe's home
-    store: Path  # jdoe's part
-    bin: Path  # comes first on the host's PATH
-    sshd: psutil.Process
-
-    def start(self, *argv: str, **changes: str) -> subprocess.Popen[str]:
-        environ = {"HOME": str(self.laptop), "PATH": f"{self.laptop}/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlo_submit", "archive", *argv],
-            env={**environ, **changes},
-            cwd=self.laptop,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def archive(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*argv)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-    def on_host(self, *flags: str) -> None:
-        """Have the host's rsync called with these flags, too."""
-        program = self.bin / "rsync"
-        program.write_text(f'#!/bin/sh\nexec /usr/bin/rsync {shlex.join(flags)} "$@"\n')
-        program.chmod(0o755)
-
-    def rsyncs(self) -> list[psutil.Process]:
-        """The transfers that run."""
-        found = []
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if process.info["name"] == "rsync" and f"{self.store}/" in (process.info["cmdline"] or ()):
-                found.append(process)
-        return found
-
-
-@pytest.fixture(params=["sh", "zsh"])
-def shell(request: pytest.FixtureRequest) -> str:
-    """The login shell on the host, which reads what ssh sends."""
-    return str(request.param)
-
-
-@pytest.fixture
+@pytest.fixture(params=["sh"])
 def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    assert SSHD, "needs the package openssh-server"
-    shell = request.getfixturevalue("shell") if "shell" in request.fixturenames else "sh"
-    host, laptop = tmp_path / "ho st", tmp_path / "laptop"
-    for directory in (host / "bin", host / "scratch/homes/jdoe", host / "store", laptop / "bin"):
-        directory.mkdir(parents=True)
-    for name in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)  # noqa: S607
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    (tmp_path / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {tmp_path}/host_key\nAuthorizedKeysFile {tmp_path}/user_key.pub\n"
-        "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        "PermitRootLogin prohibit-password\n"
-        f'SetEnv "PATH={host}/bin:/usr/bin:/bin"\n'
-        + (f'ForceCommand {shutil.which(shell)} -c "$SSH_ORIGINAL_COMMAND"\n' if shell != "sh" else "")
-    )
-    key = " ".join((tmp_path / "host_key.pub").read_text().split()[:2])
-    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
-    (tmp_path / "ssh_config").write_text(
-        f"Host login-host\nHostName 127.0.0.1\nPort {port}\nUser {pwd.getpwuid(os.getuid()).pw_name}\n"
-        f"IdentityFile {tmp_path}/user_key\nIdentitiesOnly yes\nUserKnownHostsFile {tmp_path}/known_hosts\n"
-    )
-    # ssh looks for its configuration in the home of the account, wherever HOME points.
-    (laptop / "bin/ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/ssh_config "$@"\n')
-    (laptop / "bin/ssh").chmod(0o755)
-    (laptop / ".env").write_text(
-        "LDAP_USERNAME=jdoe\nLDAP_UID=123456\nLDAP_GROUPNAME=lab\nLDAP_GID=83070\nRUNAI_PROJECT=jdoe\n"
-        f"ARCHIVE_HOST=login-host\nARCHIVE_ROOT='{host}/store'\nSCRATCH_HOST_ROOT='{host}/scratch'\n"
-    )
-    (laptop / ".env").chmod(0o600)
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    log = tmp_path / "sshd.log"
-    with subprocess.Popen([SSHD, "-D", "-f", tmp_path / "sshd_config", "-E", log]) as sshd:
-        until(lambda: log.exists() and "listening" in log.read_text(), "sshd listens")
-        process = psutil.Process(sshd.pid)
-        yield Lab(laptop, host / "scratch/homes/jdoe", host / "store/jdoe", host / "bin", process)
-        sshd.terminate()
+    with login_host(tmp_path, request.param) as host:
+        yield host
 
 
 def plant(root: Path) -> None:
@@ -157,7 +60,8 @@ def picture(root: Path) -> dict[str, object]:
     return found
 
 
-def test_there_and_back_bit_for_bit(lab: Lab, shell: str) -> None:
+@pytest.mark.parametrize("lab", ["sh", "zsh"], indirect=True)
+def test_there_and_back_bit_for_bit(lab: Lab) -> None:
     """Names, holes, hard links, symlinks, modes and times survive, whatever shell the host has."""
     run = lab.scratch / "my runs/it's *"
     run.mkdir(parents=True)
