@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define START "import sys; sys.path.append('/opt/mlo/lib'); from mlo_entry.__main__ import start; start()"
+#define BOOT "/opt/mlo/lib/boot.pyc" /* mlo_entry, by docker/bundle.py; it calls mlo_entry.__main__.start */
 
 static int fail(const char *what) {
     dprintf(2, "[mlo] ERROR: mlo-entry cannot start the boot: %s: %m\n", what);
@@ -50,9 +50,9 @@ int main(int argc, char **argv) {
     snprintf(numbers[1], sizeof *numbers, "%u", gid);
     snprintf(numbers[2], sizeof *numbers, "%lld", size.rlim_cur == size.rlim_max ? -1 : (long long)size.rlim_cur);
     snprintf(numbers[3], sizeof *numbers, "%d", kept);
-    char *head[] = {"/opt/mlo/bin/python", "-ISB", "-c", START, numbers[0], numbers[1], numbers[2], numbers[3]};
+    char *head[] = {"/opt/mlo/bin/python", "-ISB", BOOT, numbers[0], numbers[1], numbers[2], numbers[3]};
     memcpy(boot, head, sizeof head);
-    memcpy(boot + 8, argv + 1, (size_t)argc * sizeof *argv); /* CMD, and NULL: Linux starts nothing without an argv[0] */
+    memcpy(boot + 7, argv + 1, (size_t)argc * sizeof *argv); /* CMD, and NULL: Linux starts nothing without an argv[0] */
     execve(boot[0], boot, (char *[]){NULL});
     return fail(boot[0]);
 }

@@ -1,6 +1,6 @@
 """The boot of a pod: environ -> Settings -> STEPS -> hand-off. The only place that exits.
 
-docker/entry.c calls `start` as PID 1; people call `python3 -m mlo_entry --plan` and `mlo-status`.
+docker/entry.c has `start` called as PID 1; people call `python3 -m mlo_entry --plan` and `mlo-status`.
 """
 
 from __future__ import annotations

@@ -174,3 +174,14 @@ def test_an_edited_home_while_others_boot(make_pod: MakePod, scratch: Scratch) -
     assert (scratch.backing / "homes" / USER / ".shell/.zshrc").read_text() == "mine\n"
     first.type(b"\n")
     first.wait(0)
+
+
+def test_bytecode_of_another_python(make_pod: MakePod, start: str) -> None:
+    """A boot that was packed for another version of python says so, and the command does not run."""
+    pod = make_pod(start)
+    packed = pod.path("/opt/mlo/lib/boot.pyc")
+    code = packed.read_bytes()
+    packed.write_bytes(b"\0\0" + code[2:])
+    ended = pod.run("/bin/echo", "ran", code=1, expect=ANY)
+    assert b"Bad magic number" in ended.err
+    assert not ended.out
