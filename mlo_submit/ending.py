@@ -21,6 +21,10 @@ from mlo_submit.workload import State, Workload
 
 PATIENCE = 120.0  # seconds that a job may take beyond its grace period
 LOOK = 0.3  # seconds between two looks
+
+Line = Callable[..., str]
+"""`common.line` of the command that is running: words to a command that the user can type."""
+
 BUSY: frozenset[State] = frozenset({"Starting", "Running", "Stopping"})
 
 
@@ -60,11 +64,8 @@ def resumption(jobs: Jobs) -> Change:
     )
 
 
-def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], list_line: str) -> dict[str, MloError]:
+def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], line: Line) -> dict[str, MloError]:
     """Change my jobs, all of them at once, and wait until that is over.
-
-    Args:
-        list_line: the command that shows the jobs.
 
     Returns:
         What went wrong, by the names of jobs; the other jobs are changed.
@@ -74,9 +75,11 @@ def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], list_line:
         with _uninterrupted():
             failures = _begin(change, chosen)
         begun = [job for job in chosen if job.name not in failures]
-        failures |= _wait(change, jobs, begun)
+        for job in _wait(change, jobs, begun):
+            text = f"its {change.noun} is not over yet: `{line('describe', job.name)}` may tell why."
+            failures[job.name] = RefusedError(text)
     except KeyboardInterrupt:
-        note(f"\nThe {change.noun} goes on: `{list_line}` shows it.")
+        note(f"\nThe {change.noun} goes on: `{line('list')}` shows it.")
         for name, error in failures.items():
             note(f"{name}: {error.format_message()}")
         raise click.exceptions.Exit(130) from None
@@ -107,17 +110,18 @@ def _begin(change: Change, chosen: Sequence[Workload]) -> dict[str, MloError]:
     return failures
 
 
-def _wait(change: Change, jobs: Jobs, begun: Sequence[Workload]) -> dict[str, MloError]:
+def _wait(change: Change, jobs: Jobs, begun: Sequence[Workload]) -> list[Workload]:
+    """Wait until the change is over. Returns the jobs for which it is not in due time."""
     grace = max((grace_of(job) for job in begun), default=0) if change.patient else 0
     start = time.monotonic()
     with Waiting() as waiting:
         while left := _left(change, jobs, begun):
             seconds = time.monotonic() - start
             if seconds > grace + PATIENCE:
-                return {job.name: _late(change, seconds) for job in left}
+                break
             waiting.tell(*words(change, left, seconds))
             time.sleep(LOOK)
-    return {}
+    return left
 
 
 def _left(change: Change, jobs: Jobs, begun: Sequence[Workload]) -> list[Workload]:
@@ -125,10 +129,6 @@ def _left(change: Change, jobs: Jobs, begun: Sequence[Workload]) -> list[Workloa
         return []
     current = {(job.name, job.created): job for job in jobs.all()}  # a new job of that name is another one
     return [job for job in begun if not change.over(current.get((job.name, job.created)))]
-
-
-def _late(change: Change, seconds: float) -> MloError:
-    return RefusedError(f"its {change.noun} is not over after {seconds:.0f} s: `mlo-submit describe` may tell why")
 
 
 def grace_of(job: Workload) -> int:

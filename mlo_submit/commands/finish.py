@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import click
 
@@ -34,7 +35,7 @@ def delete(shared: common.Shared, names: tuple[str, ...], yes: bool, now: bool) 
     chosen = mine(jobs, names, "deleted")
     if not yes:
         ask(chosen)
-    failures = ending.carry_out(ending.deletion(jobs, now=now), jobs, chosen, common.line(shared, "list"))
+    failures = ending.carry_out(ending.deletion(jobs, now=now), jobs, chosen, partial(common.line, shared))
     report("deleted", chosen, failures)
 
 
@@ -53,7 +54,7 @@ def stop(shared: common.Shared, names: tuple[str, ...]) -> None:
 
     jobs = common.reach(shared).jobs
     chosen = mine(jobs, names, "stopped", check)
-    failures = ending.carry_out(ending.stop(jobs), jobs, chosen, common.line(shared, "list"))
+    failures = ending.carry_out(ending.stop(jobs), jobs, chosen, partial(common.line, shared))
     report("stopped", chosen, failures, lambda name: common.line(shared, "resume", name))
 
 
@@ -72,7 +73,7 @@ def resume(shared: common.Shared, names: tuple[str, ...]) -> None:
 
     jobs = common.reach(shared).jobs
     chosen = mine(jobs, names, "resumed", check)
-    failures = ending.carry_out(ending.resumption(jobs), jobs, chosen, common.line(shared, "list"))
+    failures = ending.carry_out(ending.resumption(jobs), jobs, chosen, partial(common.line, shared))
     report("resumed", chosen, failures, lambda name: common.line(shared, "logs", "-f", name))
 
 
@@ -102,7 +103,7 @@ def cleanup(shared: common.Shared, failed: bool, older_than: int | None, dry_run
         return
     if not yes:
         ask(chosen, spare)
-    failures = ending.carry_out(ending.deletion(jobs, now=False), jobs, chosen, common.line(shared, "list"))
+    failures = ending.carry_out(ending.deletion(jobs, now=False), jobs, chosen, partial(common.line, shared))
     # Asked again: a job that was launched since, or that did not go, keeps what it uses.
     spare = [item for item in jobs.leftovers([]) if item in spare]
     report("deleted", [*chosen, *spare], failures | remove(jobs, spare))
