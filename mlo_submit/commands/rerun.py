@@ -56,12 +56,12 @@ def command(context: click.Context, /, old: str, follow_log: bool, replace: bool
 
 def merge(kept: Flags, given: Mapping[str, Any]) -> Flags:
     """The flags of a job with those that are given in their place. Pure."""
-    values = dict(given)
+    other = dict(given)
     if "env" in given:
-        values["env"] = {**kept.env, **given["env"]}
+        other["env"] = {**kept.env, **given["env"]}
     if "line" in given or "argv" in given:
-        values = {"line": None, "argv": (), **values}
-    return changed(kept, **values)
+        other = {"line": None, "argv": (), **other}
+    return changed(kept, **other)
 
 
 def next_name(old: str, taken: Collection[str]) -> str:
