@@ -40,10 +40,13 @@ def pack(lib: Path) -> dict[str, tuple[bool, bytes]]:
 
 
 def compiled(path: Path) -> CodeType:
-    """A module's code. `from __future__ import annotations` is a flag of it: for the line, python would read a file."""
+    """A module's code, without docstrings.
+
+    `from __future__ import annotations` is a flag of it: for the line, python would read a file.
+    """
     tree = ast.parse(path.read_bytes())
     tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
-    code: CodeType = compile(tree, path, "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+    code: CodeType = compile(tree, path, "exec", __future__.annotations.compiler_flag, dont_inherit=True, optimize=2)
     return code
 
 
