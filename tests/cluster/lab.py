@@ -42,15 +42,19 @@ class Lab:
         return self.kubeconfig.with_name(f"{user}.kubeconfig")
 
     def kubectl(self, *argv: str, stdin: str = "") -> str:
-        done = subprocess.run(
+        done = self.try_kubectl(*argv, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stderr}"
+        return done.stdout
+
+    def try_kubectl(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """What may fail, such as a look at a pod that another has just taken the place of."""
+        return subprocess.run(
             ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *argv],  # noqa: S607
             input=stdin,
             capture_output=True,
             text=True,
             timeout=2 * SECONDS,
         )
-        assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stderr}"
-        return done.stdout
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json"))
@@ -70,7 +74,7 @@ class Lab:
         def printed() -> str:
             for pod in self.pods(job):
                 name = str(pod["metadata"]["name"])
-                if pod["status"]["phase"] != "Pending" and line in self.kubectl("logs", name).splitlines():
+                if pod["status"]["phase"] != "Pending" and line in self.try_kubectl("logs", name).stdout.splitlines():
                     return name
             return ""
 
