@@ -27,6 +27,7 @@ COMMANDS = {
     "exec": ("enter", "execute", "Run a command in a job."),
     "port-forward": ("forward", "command", "Reach a port of a job from this machine."),
     "code": ("enter", "code", "Open an editor in a job."),
+    "queue": ("queue", "command", "Show your queues, their quota, and what waits before your jobs."),
     "stop": ("finish", "stop", "Set a job aside."),
     "resume": ("finish", "resume", "Let a stopped job go on."),
     "delete": ("finish", "delete", "End jobs, and delete them."),

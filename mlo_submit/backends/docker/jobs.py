@@ -19,6 +19,7 @@ from mlo_submit.errors import MloError, RefusedError
 from mlo_submit.job import SECRETS_DIR
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
+from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 RELAY = Path(__file__).with_name("relay.py")
@@ -155,6 +156,10 @@ class Jobs:
         gone = what == "delete" and re.search("no such container|already in progress", answer.stderr, re.IGNORECASE)
         if answer.code and not gone:
             raise RefusedError(f"Docker does not {what} {name}: {engine.reason(answer.stderr)}")
+
+    def queues(self) -> Queues:
+        """There is none."""
+        return Queues(note="Docker has no queue: a job starts at once.")
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
         """The files of secrets whose jobs have ended or are gone."""

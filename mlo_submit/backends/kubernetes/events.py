@@ -19,7 +19,14 @@ from mlo_submit.workload import Event, Pod, Workload, parse_time
 TOLD = frozenset(
     {
         *("BackoffLimitExceeded", "Completed", "Created", "DeadlineExceeded", "FailedIndexes", "Resumed", "Started"),
-        *("SuccessfulCreate", "SuccessfulDelete", "Suspended", "TaintManagerEviction"),
+        *(
+            "CreatedWorkload",
+            "FinishedWorkload",
+            "SuccessfulCreate",
+            "SuccessfulDelete",
+            "Suspended",
+            "TaintManagerEviction",
+        ),
     }
 )
 
@@ -123,6 +130,10 @@ def plain(event: Mapping[str, Any], image: str, wants: Mapping[str, str], *, kno
     reason, message = event.get("reason", ""), event.get("message", "")
     if reason in ("Scheduled", "Binding") and (node := re.search(r" to (\S+)$", message)):
         return f"placed on {node[1]}"
+    if message.startswith("Admitted by clusterQueue"):
+        return "admitted by its queue"
+    if reason == "Stopped" and message.startswith("Preempted to accommodate"):
+        return "gave way to another job of its queue"
     if reason == "Started" and not known:
         return "runs"
     if reason in TOLD or re.match(r"Error: (?:ErrImage|ImagePull)|Back-off pulling", message):

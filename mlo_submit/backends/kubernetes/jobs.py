@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from mlo_submit import kube, labels
-from mlo_submit.backends.kubernetes import events, leftovers, words
-from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL
+from mlo_submit.backends.kubernetes import events, kueue, leftovers, words
+from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL, QUEUE_LABELS
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied, path
 from mlo_submit.machine import Machine
+from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 PAGE = 1000  # objects; more do not come faster
@@ -86,7 +87,40 @@ class Jobs:
             event for kind in kinds for event in self._events(f"involvedObject.kind={kind},reason={WARNINGS[kind]}")
         ]
         warnings = {event["involvedObject"]["uid"]: event["message"] for event in told}
-        return [words.workload(job, its, warnings) for job, its in pairs]
+        waits = kueue.waiting(self._of_kueue("workloads") or []) if any(map(words.queued, jobs)) else {}
+        return [words.workload(job, its, warnings, waits.get(job["metadata"].get("uid", ""))) for job, its in pairs]
+
+    def queues(self) -> Queues:
+        """The LocalQueues of the namespace, and, where they may be seen, their ClusterQueues."""
+        if self.config.scheduler in QUEUE_LABELS:
+            return Queues(note=f"{self.config.scheduler} does not tell here what waits in its queues.")
+        locals_, workloads, jobs = together(
+            lambda: self._of_kueue("localqueues"),
+            lambda: self._of_kueue("workloads"),
+            lambda: self._list("jobs", labelSelector=f"{labels.mine(self.user)},{KUEUE_LABEL}"),
+        )
+        if locals_ is None:
+            return Queues(note=kueue.UNSEEN)
+        names = list(dict.fromkeys(each["spec"].get("clusterQueue", "") for each in locals_))
+        clusters = dict(zip(names, together(*(partial(self._cluster_queue, name) for name in names)), strict=True))
+        mine = {job["metadata"]["uid"]: job["metadata"]["name"] for job in jobs}
+        return kueue.queues(locals_, clusters, workloads or [], mine)
+
+    def _of_kueue(self, kind: str) -> list[JSON] | None:
+        """Its objects in the namespace; None where it is not there, or they may not be seen."""
+        found = self._seen(f"{kueue.API}/namespaces/{self.config.namespace}/{kind}")
+        return None if found is None else list(found["items"])
+
+    def _cluster_queue(self, name: str) -> JSON:
+        return self._seen(f"{kueue.API}/clusterqueues/{name}") or {}
+
+    def _seen(self, place: str) -> JSON | None:
+        try:
+            return self.cluster.call("GET", place)
+        except (ApiRefusal, Denied) as error:
+            if error.status not in (403, 404):
+                raise
+            return None
 
     def _read(self, name: str) -> JSON:
         """The Job of that name; empty where there is none."""

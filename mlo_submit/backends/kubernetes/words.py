@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from mlo_submit.backends.kubernetes import reasons
+from mlo_submit.backends.kubernetes.kueue import Wait
 from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
@@ -33,7 +34,10 @@ NO_WARNINGS: Final[Mapping[str, str]] = {}
 
 
 def workload(
-    job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], warnings: Mapping[str, str] = NO_WARNINGS
+    job: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    warnings: Mapping[str, str] = NO_WARNINGS,
+    wait: Wait | None = None,
 ) -> Workload:
     """A Job and its pods, in any order.
 
@@ -41,6 +45,7 @@ def workload(
         job: as the API has it.
         pods: those that are there. Of a job that succeeded they may be left out: only times, node and restarts go.
         warnings: the last warning of the events, by the uid of the Job or pod, where `puzzling` asks for them.
+        wait: what Kueue says of it, where it is `queued`.
     """
     metadata, spec, status = job["metadata"], job["spec"], job.get("status") or {}
     labels = metadata.get("labels") or {}
@@ -51,7 +56,7 @@ def workload(
     seen = tuple(sorted((pod_of(pod, warnings) for pod in newest), key=lambda pod: pod.rank))
     disrupted = max(sum(map(_disrupted, history)), sum(_count(pod, DISRUPTIONS) + _disrupted(pod) for pod in newest))
     replaced = max(len(history) - len(newest), sum(_count(pod, DISRUPTIONS) + _count(pod, FAILURES) for pod in newest))
-    state, reason, code = _state(job, seen, disrupted, warnings.get(metadata.get("uid", ""), ""))
+    state, reason, code = _state(job, seen, disrupted, warnings.get(metadata.get("uid", ""), ""), wait)
     ended = finished(job)
     started = min((pod.started for pod in seen if pod.started), default=None)
     return Workload(
@@ -78,6 +83,15 @@ def finished(job: Mapping[str, Any]) -> JSON:
     return _condition(job, "Complete") or _condition(job, "Failed")
 
 
+def queued(job: Mapping[str, Any]) -> bool:
+    """Whether the Job waits in a queue of Kueue, or is being taken back to it."""
+    metadata = job["metadata"]
+    waits = (
+        bool(job["spec"].get("suspend")) and not finished(job) and STOPPED not in (metadata.get("annotations") or {})
+    )
+    return waits and KUEUE_LABEL in (metadata.get("labels") or {})
+
+
 def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
     """The kind of object whose events explain what itself does not: "Job" where no pod is made, "Pod" where its volumes
     do not come; else empty."""
@@ -87,7 +101,9 @@ def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
     return "Pod" if any(_waiting(pod).get("reason") in VOLUMES for pod in placed) else "" if pods else "Job"
 
 
-def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning: str) -> tuple[State, str, int | None]:
+def _state(
+    job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning: str, wait: Wait | None
+) -> tuple[State, str, int | None]:
     """The state, why it is so, and the exit code where there is one."""
     metadata, ended = job["metadata"], finished(job)
     worst = min(pods, key=lambda pod: WORST.index(pod.state), default=None)
@@ -109,9 +125,11 @@ def _state(job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning:
         return "Stopping", of_rank(failure, pods) if failure and over != TIME_LIMIT else over, None
     if job["spec"].get("suspend"):
         if any(pod.state in ("Running", "Stopping") for pod in pods):
-            return "Stopping", "is being set aside", None
+            return "Stopping", (wait.gave_way if wait else "") or "is being set aside", None
         if STOPPED in (metadata.get("annotations") or {}):
             return "Stopped", "", None
+        if wait:
+            return "Preempted" if wait.gave_way else "Pending", wait.text, None
         queue = (metadata.get("labels") or {}).get(KUEUE_LABEL, "")
         return "Pending", f"waits in the queue {queue}" if queue else "is suspended", None
     often = f"preempted {reasons.times(disrupted)}" if disrupted else ""

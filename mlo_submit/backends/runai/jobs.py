@@ -17,6 +17,7 @@ from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError, UnavailableError, warn
 from mlo_submit.kube import JSON
 from mlo_submit.machine import Machine
+from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 
@@ -210,6 +211,13 @@ class Jobs:
 
     def _command(self, verb: str, job: Workload) -> list[str]:
         return cli.command(self.version, verb, job.name, self.config.project, self._group(job))
+
+    def queues(self) -> Queues:
+        """Run:ai tells only its web page."""
+        return Queues(
+            note=f"run:ai does not tell its queue here: its web page shows the quota of the project "
+            f"{self.config.project}, what is used of it, and what waits."
+        )
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
         """What no Job or pod uses, as long as every job that may go on has pods, which tell what it uses."""
