@@ -10,6 +10,8 @@ USER = "mlo-submit/user"
 BACKEND = "mlo-submit/backend"
 """Marks the pods of run:ai, whose namespace may hold Jobs of the Kubernetes backend, too."""
 SUBMISSION = "mlo-submit/submission"
+RANK = "mlo-submit/rank"
+"""Marks the containers of a multi-node job on Docker, whose job is that of INSTANCE."""
 
 OURS = "mlo-submit"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlo_submit import process
 from mlo_submit.errors import UnavailableError
+from mlo_submit.labels import INSTANCE, MANAGED_BY, OURS, RANK
 from mlo_submit.machine import Machine
 
 Container = dict[str, Any]
@@ -46,6 +47,27 @@ def containers(machine: Machine, *ids: str) -> list[Container]:
 def named(machine: Machine, name: str) -> Container | None:
     """The container of that name; not one whose id starts so, which the engine takes for it."""
     return next((found for found in containers(machine, name) if found["Name"] == f"/{name}"), None)
+
+
+def mates(machine: Machine, name: str) -> list[Container]:
+    """The containers of a multi-node job."""
+    answer = ask(machine, "ps", "--all", "--quiet", "--no-trunc", *_of(name), "--filter", f"label={RANK}")
+    return containers(machine, *answer.stdout.split())
+
+
+def networks(machine: Machine, name: str) -> list[str]:
+    """The ids of the networks that multi-node jobs of that name made, which is one or none."""
+    return ask(machine, "network", "ls", "--quiet", "--no-trunc", *_of(name)).stdout.split()
+
+
+def remove_networks(machine: Machine, name: str) -> None:
+    """Remove them, once no container is on them."""
+    if found := networks(machine, name):
+        ask(machine, "network", "rm", *found)
+
+
+def _of(name: str) -> list[str]:
+    return ["--filter", f"label={MANAGED_BY}={OURS}", "--filter", f"label={INSTANCE}={name}"]
 
 
 def down(stderr: str) -> bool:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,18 +17,23 @@ from mlo_submit.editor import DockerContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import MloError, RefusedError
 from mlo_submit.job import SECRETS_DIR
-from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.labels import MANAGED_BY, OURS, RANK
 from mlo_submit.machine import Machine
 from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 RELAY = Path(__file__).with_name("relay.py")
 FILES = "secret files"
+ASKED = ("Stopping", "Stopped", "Succeeded", "Failed")
+"""States of a container that need no request to end."""
 
 # A grace period may be longer than anybody waits: these go on by themselves. Where the engine refuses, the job counts
 # as one that was not asked to end. The secrets go while nobody else can have a job of that name.
-STOP = 'docker stop "$1" || rm -f -- "$2"'
-DELETE = 'docker "$4" "$1" && rm -rf -- "$3" && docker rm "$1"; rm -f -- "$2"'
+STOP = 'stops=$1; shift 4; docker stop "$@" || rm -f -- "$stops"'
+DELETE = (
+    'stops=$1 secrets=$2 network=$3 verb=$4; shift 4; docker "$verb" "$@" && rm -rf -- "$secrets" && '
+    '{ [ -z "$network" ] || docker network rm "$network"; docker rm "$@"; }; rm -f -- "$stops"'
+)
 
 # Docker's own Ctrl-P Ctrl-Q, by which a terminal leaves a container, would hold back each Ctrl-P of a shell's history.
 DETACH_KEYS = "ctrl-^,ctrl-@"
@@ -56,28 +61,48 @@ class Jobs:
         selectors = labels.mine(None if everybody else self.user).split(",")
         filters = [word for selector in selectors for word in ("--filter", f"label={selector}")]
         ids = engine.ask(self.machine, "ps", "--all", "--quiet", "--no-trunc", *filters).stdout.split()
-        found = map(self._workload, engine.containers(self.machine, *ids))
+        of: dict[str, list[engine.Container]] = {}
+        for container in engine.containers(self.machine, *ids):
+            of.setdefault(words.name(container), []).append(container)
+        found = map(self._workload, of.values())
         return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
 
     def find(self, name: str) -> Workload:
-        """The container of that name, if mlo-submit started it."""
+        """The container of that name, or those of its ranks, if mlo-submit started them."""
         found = engine.named(self.machine, name)
-        if found is None or found["Config"]["Labels"].get(MANAGED_BY) != OURS:
-            raise RefusedError(f"there is no job {name} on this machine: `mlo-submit list` shows yours.")
-        return self._workload(found)
+        marks = found["Config"]["Labels"] if found else {}
+        if found and marks.get(MANAGED_BY) == OURS and RANK not in marks:
+            return self._workload([found])
+        if (not found or RANK in marks) and (mates := engine.mates(self.machine, name)):
+            return self._workload(mates)
+        raise RefusedError(f"there is no job {name} on this machine: `mlo-submit list` shows yours.")
 
-    def _workload(self, container: engine.Container) -> Workload:
-        job = words.workload(container, stops.read(self.machine, container["Name"].removeprefix("/")))
+    def _workload(self, containers: Sequence[engine.Container]) -> Workload:
+        job = words.workload(containers, stops.read(self.machine, words.name(containers[0])))
         if job.ended or job.state == "Stopped":
             secretfiles.remove(self.machine, job.name)
         return job
 
     def events(self, job: Workload) -> list[Event]:
-        """What the engine remembers of the container, and what the container's state tells."""
+        """What the engine remembers of the containers, and what their states tell."""
+        if len(job.pods) > 1:
+            alone = [(pod, replace(job, **words.alone(pod))) for pod in job.pods]
+            told = [
+                replace(event, text=f"{pod.name}: {event.text}") for pod, one in alone for event in self.events(one)
+            ]
+            return sorted(told, key=lambda event: event.at)
         until = datetime.now(timezone.utc).isoformat()
-        question = ("events", "--since", job.created.isoformat(), "--until", until, "--filter", f"container={job.name}")
-        told = engine.ask(self.machine, *question, "--format", "{{json .}}").stdout
-        return words.events(job, map(json.loads, told.splitlines()))
+        question = (
+            "events",
+            "--since",
+            job.created.isoformat(),
+            "--until",
+            until,
+            "--filter",
+            f"container={job.pods[0].name}",
+        )
+        lines = engine.ask(self.machine, *question, "--format", "{{json .}}").stdout.splitlines()
+        return words.events(job, map(json.loads, lines))
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`docker logs`, which has all runs in one: the previous ones end where the last began."""
@@ -102,23 +127,28 @@ class Jobs:
         return DockerContainer(name=pod.name)
 
     def delete(self, job: Workload, *, now: bool) -> None:
-        """Remove the container with its secrets, once it has stopped: a process of its own waits for that."""
+        """Remove the containers with their secrets, once they have stopped: a process of its own waits for that."""
         if now or job.ended or job.state == "Stopped":
-            self._do("delete", job.name, "rm", "--force")
+            for pod in job.pods:
+                self._do("delete", pod.name, "rm", "--force")
+            if len(job.pods) > 1:
+                engine.remove_networks(self.machine, job.name)
             secretfiles.remove(self.machine, job.name)
             stops.remove(self.machine, job.name)
         else:
-            self._end(job, DELETE, "wait" if job.state == "Stopping" else "stop")
+            self._end(job, DELETE, "wait" if all(pod.state in ASKED for pod in job.pods) else "stop")
 
     def stop(self, job: Workload) -> None:
         """`docker stop`, in a process of its own. A job that was asked to end already is not asked again."""
         if job.state != "Stopping":
             self._end(job, STOP)
 
-    def _end(self, job: Workload, script: str, *words: str) -> None:
+    def _end(self, job: Workload, script: str, verb: str = "") -> None:
+        (network,) = (engine.networks(self.machine, job.name) if len(job.pods) > 1 else []) or [""]
+        containers = [pod.name for pod in job.pods]
         files = [str(stops.path(self.machine, job.name)), str(secretfiles.path(self.machine, job.name))]
         stops.write(self.machine, job)
-        process.detach(self.machine, ["/bin/sh", "-c", script, "mlo-submit", job.name, *files, *words])
+        process.detach(self.machine, ["/bin/sh", "-c", script, "mlo-submit", *files, network, verb, *containers])
 
     def resume(self, job: Workload) -> None:
         """`docker start`, with the secrets of today's .env."""
@@ -128,7 +158,8 @@ class Jobs:
         with secretfiles.locked(directory):
             secretfiles.write(directory, {key: self.config.values[key] for key in self.config.secret_keys})
             try:
-                self._do("start", job.name, "start")
+                for pod in job.pods:
+                    self._do("start", pod.name, "start")
             except MloError:
                 if directory:
                     shutil.rmtree(directory)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from mlo_submit import process, shell
 from mlo_submit.backends.docker import engine, secretfiles, stops, words
-from mlo_submit.backends.docker.command import render
+from mlo_submit.backends.docker.command import names, network, render
 from mlo_submit.errors import RefusedError, UnavailableError, note, warn
 from mlo_submit.job import Job
-from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.labels import MANAGED_BY, OURS, RANK
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
 from mlo_submit.workload import ENDED
@@ -23,16 +23,14 @@ PULL_ERRORS = re.compile(
 
 
 def preview(job: Job, machine: Machine) -> str:
-    """The `docker run` as a shell line."""
-    _check(job)
-    return shell.join(render(_here(job, machine), secretfiles.directory_of(job, machine))) + "\n"
+    """The `docker run` of each container as a shell line, after that of their network where they are several."""
+    return "".join(f"{shell.join(argv)}\n" for argv in _all(_here(job, machine), machine))
 
 
-def _check(job: Job) -> None:
-    if job.workers:
-        raise RefusedError(
-            "--workers needs run:ai: in Docker a job is one container. Choose --backend runai, or leave it out."
-        )
+def _all(job: Job, machine: Machine) -> list[list[str]]:
+    directory = secretfiles.directory_of(job, machine)
+    containers = [render(job, directory, rank) for rank in range(job.workers + 1)]
+    return [network(job), *containers] if job.workers else containers
 
 
 def _here(job: Job, machine: Machine) -> Job:
@@ -45,7 +43,6 @@ def _here(job: Job, machine: Machine) -> Job:
 
 def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
     """Start the container, with its secrets in a directory of its own; there is no Secret to mirror."""
-    _check(job)
     secretfiles.sweep(machine)
     job = _here(job, machine)
     for mount in job.mounts:
@@ -59,14 +56,27 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
         _make_scratch(job, machine)
         _pull(job, machine)
         secretfiles.write(directory, values)
-        result = process.run(tool, render(job, directory))
-        if result.code:
-            # What has the name now is ours, unless somebody else was first.
-            if "is already in use by container" not in result.stderr and (made := engine.named(machine, job.name)):
-                engine.ask(machine, "rm", "--force", made["Id"])
-            if directory:
-                shutil.rmtree(directory)
-            raise _refusal(job, result.stderr)
+        if job.workers:
+            engine.remove_networks(machine, job.name)  # of an earlier job, whose containers were deleted by hand
+        for done, argv in enumerate(_all(job, machine)):
+            result = process.run(tool, argv)
+            if result.code:
+                # What has its name now is ours, unless somebody else was first.
+                taken = "is already in use by container" in result.stderr or "already exists" in result.stderr
+                _take_back(job, machine, done if taken else done + 1)
+                if directory:
+                    shutil.rmtree(directory)
+                raise _refusal(job, result.stderr)
+
+
+def _take_back(job: Job, machine: Machine, done: int) -> None:
+    """Remove what the first commands of a launch have made: a network where there are several, and containers."""
+    containers = done - 1 if job.workers else done
+    for name in names(job)[: max(containers, 0)]:
+        if made := engine.named(machine, name):
+            engine.ask(machine, "rm", "--force", made["Id"])
+    if job.workers and done:
+        engine.remove_networks(machine, job.name)
 
 
 def _refusal(job: Job, stderr: str) -> RefusedError | UnavailableError:
@@ -92,7 +102,9 @@ def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
         return
     if there["Config"]["Labels"].get(MANAGED_BY) != OURS:
         raise RefusedError(f"there is a container {job.name} already, not made by mlo-submit: choose another --name.")
-    state = words.workload(there, stops.read(machine, job.name)).state
+    mates = engine.mates(machine, job.name) if RANK in there["Config"]["Labels"] else [there]
+    found = words.workload(mates, stops.read(machine, job.name))
+    state = found.state
     if state not in ENDED:
         raise RefusedError(
             f"there is a job {job.name} already, and it is {state}: choose another --name, or delete it first with "
@@ -102,7 +114,9 @@ def _clear_name(job: Job, machine: Machine, *, replace: bool) -> None:
         raise RefusedError(
             f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
         )
-    engine.ask(machine, "rm", there["Id"])
+    engine.ask(machine, "rm", *(mate["Id"] for mate in mates))
+    if RANK in there["Config"]["Labels"]:
+        engine.remove_networks(machine, job.name)
     stops.remove(machine, job.name)
 
 

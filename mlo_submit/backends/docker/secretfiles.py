@@ -12,8 +12,11 @@ from pathlib import Path
 from mlo_submit.backends.docker.engine import ask
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Job
-from mlo_submit.labels import MANAGED_BY, OURS
+from mlo_submit.labels import INSTANCE, MANAGED_BY, OURS
 from mlo_submit.machine import Machine
+
+# A container has the secrets of its name, or of its job where that has several.
+SHOWN = f'{{{{.State}}}} {{{{.Names}}}} {{{{.Label "{INSTANCE}"}}}}'
 
 
 def directory_of(job: Job, machine: Machine) -> Path | None:
@@ -73,11 +76,12 @@ def unused(machine: Machine, gone: Collection[str] = ()) -> list[str]:
     left = sorted(file.name for file in root.iterdir()) if root.is_dir() else []
     if not left:
         return []
-    listed = ask(machine, "ps", "--all", "--filter", f"label={MANAGED_BY}={OURS}", "--format", "{{.Names}} {{.State}}")
+    listed = ask(machine, "ps", "--all", "--filter", f"label={MANAGED_BY}={OURS}", "--format", SHOWN)
     if listed.code:
         return []
-    states = dict(line.split(" ", 1) for line in listed.stdout.splitlines() if " " in line)
-    return [name for name in left if name in gone or states.get(name, "gone") in ("gone", "exited", "dead")]
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    used = {name for state, *names in lines if state not in ("exited", "dead") for name in names}
+    return [name for name in left if name in gone or name not in used]
 
 
 def remove(machine: Machine, name: str) -> None:

@@ -21,7 +21,8 @@ def write(machine: Machine, job: Workload) -> None:
     """Tell that this run of a job is asked to end."""
     file = path(machine, job.name)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.write_text(job.started.isoformat() if job.started else "")
+    latest = max((pod.started for pod in job.pods if pod.started), default=None)
+    file.write_text(latest.isoformat() if latest else "")
 
 
 def read(machine: Machine, name: str) -> datetime | None:

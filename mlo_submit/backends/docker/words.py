@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Final
 
 from mlo_submit import submission, units
 from mlo_submit.errors import RefusedError
-from mlo_submit.labels import COMPONENT, SUBMISSION, USER
+from mlo_submit.labels import COMPONENT, INSTANCE, RANK, SUBMISSION, USER
 from mlo_submit.workload import ENDED, Event, Pod, State, Workload, parse_time
 
+# Of several ranks, the state that the job is in; a failed one does not end the others.
+FIRST: Final[tuple[State, ...]] = ("Stopping", "Starting", "Running", "Stopped", "Failed", "Succeeded")
+LATEST = datetime.max.replace(tzinfo=timezone.utc)
 SIGNALS = range(129, 193)  # exit codes of a process that a signal ended
 NANOSECONDS = 10**9
 
 
-def workload(container: Mapping[str, Any], asked: datetime | None = None) -> Workload:
-    """A job as `docker inspect` describes its container.
+def workload(containers: Sequence[Mapping[str, Any]], asked: datetime | None = None) -> Workload:
+    """A job as `docker inspect` describes its containers.
 
     Args:
-        asked: when the run began that was asked to end; None if none was.
+        asked: when the run began that was asked to end, of several containers the latest; None if none was.
     """
-    config, state = container["Config"], container["State"]
+    pods = tuple(sorted((_pod(container, asked) for container in containers), key=lambda pod: pod.rank))
+    container = containers[0]
+    config = container["Config"]
     labels = config["Labels"]
-    started = parse_time(state["StartedAt"])
-    kind, reason = _state(container, stopped=started is not None and started == asked)
-    ended = kind in ENDED
-    created = parse_time(container["Created"])
+    kind, reason, code = _together(pods)
+    created = parse_time(min(container["Created"] for container in containers))
     assert created  # noqa: S101  # for the type checker: every container has been created
-    pod = Pod(
-        name=container["Name"].removeprefix("/"),
-        state=kind,
-        reason=reason,
-        restarts=container["RestartCount"],
-        exit_code=state["ExitCode"] if ended else None,
-        created=created,
-        started=started,
-        finished=parse_time(state["FinishedAt"]) if ended else None,
-    )
+    finished = max((pod.finished for pod in pods if pod.finished), default=None)
     return Workload(
-        name=pod.name,
+        name=name(container),
         backend="docker",
         user=labels.get(USER, ""),
         kind="training" if labels.get(COMPONENT) == "training" else "interactive",
@@ -48,13 +42,59 @@ def workload(container: Mapping[str, Any], asked: datetime | None = None) -> Wor
         image=config["Image"],
         gpus=sum(request["Count"] for request in container["HostConfig"].get("DeviceRequests") or []),
         created=created,
-        started=started,
-        finished=pod.finished,
-        restarts=pod.restarts,
-        exit_code=pod.exit_code,
-        pods=(pod,),
+        started=min((pod.started for pod in pods if pod.started), default=None),
+        finished=finished if kind in ENDED else None,
+        restarts=sum(pod.restarts for pod in pods),
+        exit_code=code,
+        pods=pods,
         submission=labels.get(SUBMISSION, ""),
     )
+
+
+def name(container: Mapping[str, Any]) -> str:
+    """The job of a container."""
+    labels = container["Config"]["Labels"]
+    found: str = labels[INSTANCE] if RANK in labels else container["Name"].removeprefix("/")
+    return found
+
+
+def alone(pod: Pod) -> dict[str, Any]:
+    """The fields of a job that had this pod alone."""
+    own = ("state", "reason", "created", "started", "finished", "restarts")
+    return {"pods": (pod,), **{field: getattr(pod, field) for field in own}}
+
+
+def _pod(container: Mapping[str, Any], asked: datetime | None) -> Pod:
+    state = container["State"]
+    started = parse_time(state["StartedAt"])
+    kind, reason = _state(container, stopped=bool(started and asked and started <= asked))
+    ended = kind in ENDED
+    return Pod(
+        name=container["Name"].removeprefix("/"),
+        state=kind,
+        reason=reason,
+        rank=int(container["Config"]["Labels"].get(RANK, 0)),
+        restarts=container["RestartCount"],
+        exit_code=state["ExitCode"] if ended else None,
+        created=parse_time(container["Created"]),
+        started=started,
+        finished=parse_time(state["FinishedAt"]) if ended else None,
+    )
+
+
+def _together(pods: Sequence[Pod]) -> tuple[State, str, int | None]:
+    """The state of a job, why it is so, and its exit code: those of its only container, or of all ranks together."""
+    if len(pods) == 1:
+        return pods[0].state, pods[0].reason, pods[0].exit_code
+    told = min(pods, key=lambda pod: FIRST.index(pod.state))
+    failed = [pod for pod in pods if pod.state == "Failed"]
+    first = min(failed, key=lambda pod: pod.finished or pod.created or LATEST, default=None)
+    if not first:
+        return told.state, told.reason, told.exit_code
+    why = f"{first.reason} (rank {first.rank})"
+    if told.state in ENDED:
+        return "Failed", why, first.exit_code
+    return told.state, why, None
 
 
 def _state(container: Mapping[str, Any], *, stopped: bool) -> tuple[State, str]:

@@ -147,7 +147,7 @@ def test_secrets_go_with_the_job(invoke: Invoke, env_file: Path, engine: Fake, l
     for name in ("gone", "ended", "runs", "starts"):
         secrets_of(laptop, name).mkdir(parents=True)
         (secrets_of(laptop, name) / "KEY").touch()
-    engine.reply("ps", out="ended exited\nruns running\n")
+    engine.reply("ps", out="exited ended\nrunning runs\n")
     lock = os.open(secrets_of(laptop, "starts"), os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     invoke(*RUN)
@@ -235,7 +235,7 @@ def test_replace(invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine) 
     assert invoke(*RUN, "--replace").exit_code == 73
     ended = container(status="exited", code=143)
     engine.reply("container", "inspect", out=inspected(ended))
-    stops.write(laptop, words.workload(ended))
+    stops.write(laptop, words.workload([ended]))
     assert "it is Stopped" in invoke(*RUN, "--replace").stderr
     stops.remove(laptop, "x")
     assert invoke(*RUN, "--replace").exit_code == 0

@@ -73,7 +73,7 @@ def test_an_engine_that_does_not_tell_is_no_engine_without_jobs(jobs: Jobs, engi
 
 
 def test_programs_that_the_caller_runs(jobs: Jobs) -> None:
-    job = workload(container())
+    job = workload([container()])
     [pod] = job.pods
     assert jobs.log(job, pod, LogView()).argv == ("docker", "logs", "--timestamps", "x")
     since = datetime(2026, 11, 24, 10, tzinfo=timezone.utc)
@@ -126,7 +126,7 @@ def test_what_needs_no_time_to_end_is_deleted_at_once(
 ) -> None:
     with secretfiles.locked(secretfiles.path(laptop, "x")):
         pass
-    jobs.delete(workload(there), now=now)
+    jobs.delete(workload([there]), now=now)
     assert engine.calls == [["rm", "--force", "x"]]
     assert not secretfiles.path(laptop, "x").exists()
 
@@ -134,16 +134,16 @@ def test_what_needs_no_time_to_end_is_deleted_at_once(
 @pytest.mark.parametrize("err", ["Error: No such container: x", "removal of container x is already in progress"])
 def test_to_delete_what_is_gone_is_no_error(jobs: Jobs, engine: Fake, err: str) -> None:
     engine.reply("rm", code=1, err=f"Error response from daemon: {err}")
-    jobs.delete(workload(container()), now=True)
+    jobs.delete(workload([container()]), now=True)
     engine.reply("rm", code=1, err="Error response from daemon: device busy")
     with pytest.raises(errors.RefusedError, match="Docker does not delete x: device busy"):
-        jobs.delete(workload(container()), now=True)
+        jobs.delete(workload([container()]), now=True)
 
 
 def stopped(laptop: Machine, source: Path | None) -> dict[str, Any]:
     mounts = {"/mloscratch": "/srv", **({"/run/secrets/mlo": str(source)} if source else {})}
     there = container(status="exited", code=143, mounts=mounts)
-    stops.write(laptop, workload(there))
+    stops.write(laptop, workload([there]))
     return there
 
 
@@ -176,7 +176,7 @@ def test_a_job_that_cannot_go_on_is_still_stopped_and_has_no_secrets(jobs: Jobs,
 
 def test_what_cannot_go_on(jobs: Jobs, engine: Fake, laptop: Machine) -> None:
     with pytest.raises(errors.RefusedError, match="x is Running: only a stopped job can go on"):
-        jobs.resume(workload(container()))
+        jobs.resume(workload([container()]))
     engine.reply("container", "inspect", out=json.dumps([stopped(laptop, Path("/home/b/x"))]))
     with pytest.raises(errors.RefusedError, match="x has its secrets from /home/b/x, and yours lie in"):
         jobs.resume(jobs.find("x"))
@@ -193,7 +193,7 @@ def test_what_jobs_left_behind(jobs: Jobs, engine: Fake, laptop: Machine) -> Non
     for name in ("gone", "ended", "runs", "doomed"):
         with secretfiles.locked(secretfiles.path(laptop, name)):
             secretfiles.write(secretfiles.path(laptop, name), {"KEY": "hidden"})
-    engine.reply("ps", out="ended exited\nruns running\ndoomed running\n")
+    engine.reply("ps", out="exited ended\nrunning runs\nrunning doomed\n")
     left = jobs.leftovers(["doomed"])
     assert [(item.kind, item.name) for item in left] == [("secret files", name) for name in ("doomed", "ended", "gone")]
     for item in left:
@@ -204,7 +204,7 @@ def test_what_jobs_left_behind(jobs: Jobs, engine: Fake, laptop: Machine) -> Non
 def test_the_time_until_which_events_are_asked_for_is_now(jobs: Jobs, engine: Fake) -> None:
     """Docker waits for later ones."""
     engine.reply("events", out=json.dumps(told("create", 0)) + "\n" + json.dumps(told("start", 1)) + "\n")
-    found = jobs.events(workload(container()))
+    found = jobs.events(workload([container()]))
     assert [event.text for event in found] == ["created", "started"]
     [call] = engine.calls
     assert call[:2] == ["events", "--since"]

@@ -49,7 +49,7 @@ TIMED = Flags(name="x", argv=("true",), time=60)
 )
 def test_the_state_of_a_container(there: dict[str, Any], asked: datetime | None, state: str, reason: str) -> None:
     """The run ran for 60.25 seconds; OTHER_RUN is one before it."""
-    job = workload(there, asked)
+    job = workload([there], asked)
     assert (job.state, job.reason) == (state, reason)
     assert (job.pods[0].state, job.pods[0].reason) == (state, reason)
 
@@ -69,7 +69,7 @@ def test_a_container_as_a_whole_job() -> None:
         started=started,
         finished=finished,
     )
-    assert workload(there) == Workload(
+    assert workload([there]) == Workload(
         name="x",
         backend="docker",
         user="jdoe",
@@ -90,13 +90,13 @@ def test_a_container_as_a_whole_job() -> None:
 
 @pytest.mark.parametrize("there", [container(status="running"), container(status="exited", code=143)])
 def test_what_has_not_ended_for_good_has_no_exit_code(there: dict[str, Any]) -> None:
-    job = workload(there, RUN)
+    job = workload([there], RUN)
     assert (job.exit_code, job.finished, job.pods[0].exit_code) == (None, None, None)
 
 
 def test_events_as_docker_remembers_them() -> None:
     """What programs that somebody ran in the container did is not among them."""
-    job = workload(container(status="exited", code=137, restarts=1, oom=True, memory=2**27))
+    job = workload([container(status="exited", code=137, restarts=1, oom=True, memory=2**27)])
     remembered = [
         told("create", 0),
         told("start", 1),
@@ -117,7 +117,7 @@ def test_events_as_docker_remembers_them() -> None:
 
 
 def test_events_that_docker_has_forgotten() -> None:
-    job = workload(container(status="exited", restarts=1))
+    job = workload([container(status="exited", restarts=1)])
     assert job.started
     assert job.finished
     assert events(job, []) == [

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from mlo_entry import network
+from mlo_submit.backends.docker import command
 from mlo_submit.backends.kubernetes.manifest import render, service
 from mlo_submit.backends.kubernetes.words import workload
 from mlo_submit.backends.runai.command import _environ
@@ -47,11 +48,14 @@ def in_pod(backend: str, config: Config, rank: int) -> dict[str, str]:
     job = from_flags(config, flags(), NOW)
     if backend == "kubernetes":
         return {**environ_of(render(job)), "JOB_COMPLETION_INDEX": str(rank)}
+    if backend == "docker":
+        argv = command.render(job, None, rank)
+        return dict(word.split("=", 1) for flag, word in zip(argv, argv[1:]) if flag == "--env")  # noqa: B905, RUF007
     runai = {"PET_NNODES": "4", "RUNAI_NUM_OF_GPUS": "2", "WORLD_SIZE": "8", "RANK": str(rank)}
     return {**_environ(job), **runai, "MASTER_ADDR": "x-master-0", "MASTER_PORT": "23456"}
 
 
-@pytest.mark.parametrize("backend", ["kubernetes", "runai"])
+@pytest.mark.parametrize("backend", ["kubernetes", "docker", "runai"])
 def test_every_pod_has_all_that_torchrun_reads(config: Config, backend: str) -> None:
     for rank in (0, 3):
         given = in_pod(backend, config, rank)
