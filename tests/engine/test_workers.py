@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.engine.laptop import Laptop
 from tests.engine.test_life import is_in, listed, wait
 
 ALLREDUCE = (Path(__file__).parents[2] / "docs/examples/allreduce.py").read_text()
+ENDED = "ended: exit code 0"
 
 
 def networks(laptop: Laptop) -> str:
@@ -25,6 +27,8 @@ def test_three_ranks_meet_and_go_together(laptop: Laptop) -> None:
     logs = laptop.mlo("logs", laptop.name).stdout.decode()
     for rank in range(3):
         assert f"{laptop.name}-{rank} │ rank {rank} of 3 on {laptop.name}-{rank}: the sum is 6\n" in logs
+    told = [event["text"] for event in json.loads(laptop.mlo("describe", "--json", laptop.name).stdout)["events"]]
+    assert sorted(told) == sorted(f"{name}: {what}" for name in names for what in ("created", "started", ENDED))
     assert networks(laptop)
     assert not laptop.secrets.exists()
     assert laptop.mlo("delete", "--yes", laptop.name).returncode == 0

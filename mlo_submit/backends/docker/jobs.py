@@ -87,10 +87,10 @@ class Jobs:
         """What the engine remembers of the containers, and what their states tell."""
         if len(job.pods) > 1:
             alone = [(pod, replace(job, **words.alone(pod))) for pod in job.pods]
-            told = [
+            several = [
                 replace(event, text=f"{pod.name}: {event.text}") for pod, one in alone for event in self.events(one)
             ]
-            return sorted(told, key=lambda event: event.at)
+            return sorted(several, key=lambda event: event.at)
         until = datetime.now(timezone.utc).isoformat()
         question = (
             "events",
@@ -102,7 +102,9 @@ class Jobs:
             f"container={job.pods[0].name}",
         )
         lines = engine.ask(self.machine, *question, "--format", "{{json .}}").stdout.splitlines()
-        return words.events(job, map(json.loads, lines))
+        told = map(json.loads, lines)
+        # The engine takes the beginning of a name for it.
+        return words.events(job, (each for each in told if each["Actor"]["Attributes"]["name"] == job.pods[0].name))
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`docker logs`, which has all runs in one: the previous ones end where the last began."""

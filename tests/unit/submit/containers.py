@@ -65,4 +65,8 @@ def container(
 def told(action: str, seconds: int, **attributes: str) -> dict[str, Any]:
     """An event of a container, some seconds after it was created, as `docker events` tells of it."""
     at = datetime(2026, 11, 24, 10, 0, seconds, tzinfo=timezone.utc)
-    return {"Action": action, "Actor": {"Attributes": attributes}, "timeNano": int(at.timestamp()) * 10**9}
+    return {
+        "Action": action,
+        "Actor": {"Attributes": {"name": "x", **attributes}},
+        "timeNano": int(at.timestamp()) * 10**9,
+    }
