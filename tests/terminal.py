@@ -73,6 +73,17 @@ class Terminal:
         self.pid = 0
         return code
 
+    def interrupt(self) -> int:
+        """Press Ctrl-C until the program ends, since one just before a read may not end it; returns its exit code."""
+        ended = os.pidfd_open(self.pid)
+        try:
+            self.type("\x03")
+            while not select.select([ended], [], [], 2)[0]:
+                self.type("\x03")
+        finally:
+            os.close(ended)
+        return self.wait()
+
     def close(self) -> None:
         """End what still runs."""
         if self.pid:
