@@ -1,6 +1,6 @@
 """Jobs in a queue of Kueue, by its real controller: one GPU, two jobs, and who gives way to whom.
 
-Run with MLO_TEST_KUEUE=1: once in a few runs Kueue has not let the next job in 30 s after the deletion of the one before.
+Run with MLO_TEST_KUEUE=1: once in a few runs Kueue has not let the next job in 30 s after a deletion.
 """
 
 from __future__ import annotations
