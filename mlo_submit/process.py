@@ -95,7 +95,7 @@ def attach(machine: Machine, argv: Sequence[str]) -> int:
     return 128 - code if code < 0 else code
 
 
-def start(machine: Machine, argv: Sequence[str], *, stderr: IO[bytes]) -> Popen[bytes]:
+def start(machine: Machine, argv: Sequence[str], *, stderr: IO[bytes] | int, stdout: int | None = None) -> Popen[bytes]:
     """Start a program that works beside us; what it prints is dropped, but for its messages.
 
     Raises:
@@ -107,7 +107,7 @@ def start(machine: Machine, argv: Sequence[str], *, stderr: IO[bytes]) -> Popen[
         [_program(machine, argv[0]), *argv[1:]],
         env=dict(machine.environ),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if stdout is None else stdout,
         stderr=stderr,
     )
 
@@ -120,13 +120,7 @@ def pipes(machine: Machine, argv: Sequence[str]) -> Popen[bytes]:
     """
     import subprocess
 
-    return subprocess.Popen(
-        [_program(machine, argv[0]), *argv[1:]],
-        env=dict(machine.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return start(machine, argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def browse(url: str) -> bool:

@@ -51,12 +51,7 @@ class Jobs:
 
     def all(self, *, everybody: bool = False) -> list[Workload]:
         """What run:ai lists, and what it does not list though it has pods of ours."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor() as pool:
-            asked = pool.submit(self._listed)
-            pods = self._pods(labels.mine(None))
-            listed = asked.result()
+        pods, listed = kubernetes.together(lambda: self._pods(labels.mine(None)), self._listed)
         found = [self._workload(name, listed.get(name), pods.get(name, [])) for name in {**listed, **pods}]
         chosen = [job for job in found if everybody or job.user == self.user]
         return sorted(chosen, key=lambda job: (job.created, job.name), reverse=True)
