@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from mlo_submit import labels, shell, units
+from mlo_submit import array, labels, shell, sweep, units
+from mlo_submit.array import Array
 from mlo_submit.env import Config
+from mlo_submit.sweep import Sweep, Task
 
 KEEP_ALIVE = 12 * 3600  # seconds
 GRACE = 30  # seconds from TERM to KILL, as Kubernetes has it
@@ -65,6 +67,8 @@ class Flags:
     mounts: tuple[Mount, ...] = ()
     stop_when_idle: int | None = None
     wait_for_master: int | None = None
+    array: str | None = None
+    sweep: Sweep | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +106,9 @@ class Job:
     mounts: tuple[Mount, ...]
     stop_when_idle: int | None
     wait_for_master: int | None
+    array: Array | None
+    tasks: tuple[Task, ...]
+    """Of an array with a sweep: what each of its indices has of its own, in their order."""
 
     @property
     def preemptible(self) -> bool:
@@ -137,11 +144,17 @@ class Job:
             grace=self.grace,
             stop_when_idle=self.stop_when_idle is not None,
             wait_for_master=self.wait_for_master,
+            task=self.array is not None,
         )
 
 
 def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
-    """The job that a command line asks for. `now` only names a job that has no name."""
+    """The job that a command line asks for. `now` only names a job that has no name.
+
+    Raises:
+        ValueError: its array and its sweep do not fit each other.
+    """
+    indices, tasks = array_of(flags)
     return Job(
         name=flags.name or default_name(config.username, now),
         config=config,
@@ -149,7 +162,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         uid=flags.uid or config.uid,
         gid=flags.gid or config.gid,
         image=flags.image or config.image,
-        training=flags.train or flags.workers > 0,
+        training=flags.train or flags.workers > 0 or indices is not None,
         command=flags.line or flags.argv,
         exp_folder=flags.exp_folder,
         venv=flags.venv,
@@ -174,7 +187,30 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         mounts=flags.mounts,
         stop_when_idle=flags.stop_when_idle,
         wait_for_master=flags.wait_for_master,
+        array=indices,
+        tasks=tasks,
     )
+
+
+def array_of(flags: Flags) -> tuple[Array | None, tuple[Task, ...]]:
+    """The array that flags ask for, if they do, and what a sweep gives its indices: that of index N is its row N.
+
+    Raises:
+        ValueError: they do not fit each other.
+    """
+    text = flags.array
+    if not flags.sweep:
+        return (array.parse(text) if text else None), ()
+    rows = flags.sweep.tasks()
+    if text is None or text.startswith("%"):
+        text = f"0-{len(rows) - 1}{text or ''}"
+    found = array.parse(text)
+    if found.indices[-1] >= len(rows):
+        raise ValueError(
+            f"--array {flags.array} has the index {found.indices[-1]}, and {flags.sweep.file} no such row: its "
+            f"{len(rows)} rows count from 0. Leave out --array for all of them, or give --array %8 for 8 at a time."
+        )
+    return found, tuple(rows[index] for index in found.indices)
 
 
 def default_name(username: str, now: datetime) -> str:
@@ -227,6 +263,8 @@ def container_environ(job: Job, multi_node: Mapping[str, str] = NOTHING) -> dict
         "UV_PYTHON_INSTALL_DIR": f"{home}/.uv",
         **({"SCRATCH_SEED_USER": config.seed_user} if config.seed_user else {}),
         **({"MLO_STOP_WHEN_IDLE": str(job.stop_when_idle)} if job.stop_when_idle else {}),
+        **({"MLO_ARRAY": str(job.array)} if job.array else {}),
+        **({"MLO_SWEEP": sweep.pack(job.tasks)} if job.tasks else {}),
         **multi_node,
         **job.env,
     }

@@ -32,6 +32,9 @@ _IDLE = "setsid mlo-idle $$ {grace} </dev/null >/dev/null &!"
 # Our image's own program: the ranks of a multi-node job start when rank 0 can be reached.
 _MASTER = "mlo-wait-for-master {seconds} || exit"
 
+# Our image's own program: what makes a pod a task of an array, its index and its words, and then the command.
+_TASK = "mlo-task"
+
 
 def quote(word: str) -> str:
     """A word for zsh, bash or sh. Unlike shlex.quote it never leaves a word that zsh expands, such as `=ls`."""
@@ -52,6 +55,7 @@ def in_setup(
     grace: int,
     stop_when_idle: bool = False,
     wait_for_master: int | None = None,
+    task: bool = False,
 ) -> tuple[str, ...]:
     """The argv that runs a command in the user's zsh set-up.
 
@@ -63,6 +67,8 @@ def in_setup(
         grace: seconds from TERM to KILL then.
         stop_when_idle: whether the job is stopped when nobody uses its pod.
         wait_for_master: seconds that the ranks of a multi-node job wait for rank 0, if they do.
+        task: whether it is that of each task of an array; the words of its own stand at the end of the command, and
+            are "$@" in a line.
     """
     script = [_SETUP]
     if folder:
@@ -75,9 +81,10 @@ def in_setup(
         script.append(_IDLE.format(grace=grace))
     if wait_for_master:
         script.append(_MASTER.format(seconds=wait_for_master))
+    first = (_TASK,) if task else ()
     if isinstance(command, str):
-        return (ZSH, "-c", "\n".join([*script, _WAIT, 'eval "$1"']), "mlo", command)
-    return (ZSH, "-c", "\n".join([*script, 'exec -- "$@"']), "mlo", *command)
+        return (*first, ZSH, "-c", "\n".join([*script, _WAIT, 'eval "shift;$1"']), "mlo", command)
+    return (*first, ZSH, "-c", "\n".join([*script, 'exec -- "$@"']), "mlo", *command)
 
 
 def one_word(argv: Sequence[str]) -> tuple[str, ...]:

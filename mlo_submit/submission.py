@@ -14,8 +14,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import GRACE, Flags, Mount
+from mlo_submit.sweep import Sweep
 
-MAX = 64 * 1024  # characters; all annotations of an object may take 256 KiB
+MAX = 120 * 1024  # characters; a word of a command line may take 128 KiB, and all annotations of an object 256
 
 
 def encode(flags: Flags) -> str:
@@ -59,7 +60,7 @@ def _read(value: Any, hint: Any, where: str) -> Any:
         return tuple(_read(item, parts[0], where) for item in value)
     if isinstance(value, dict) and kind is Mapping:
         return {_read(key, str, where): _read(item, str, where) for key, item in value.items()}
-    if isinstance(value, dict) and hint in (Flags, Mount):
+    if isinstance(value, dict) and hint in (Flags, Mount, Sweep):
         hints = get_type_hints(hint)
         needed = {field.name for field in fields(hint) if {field.default, field.default_factory} == {MISSING}}
         if wrong := (value.keys() - hints.keys()) | (needed - value.keys()):

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mlo_submit import units
+from mlo_submit import array, sweep, units
 from mlo_submit.commands import values
 from mlo_submit.job import Mount
 
@@ -32,6 +32,11 @@ def _mount(text: str) -> Mount:
 def _cpus(text: str) -> str:
     if not units.CPUS.fullmatch(text) or not float(text.rstrip("m")):
         raise ValueError("is no number of processors: write 8, 0.5 or 500m")
+    return text
+
+
+def _array(text: str) -> str:
+    array.parse(f"0{text}" if text.startswith("%") else text)  # of all rows of a sweep, as many at a time
     return text
 
 
@@ -102,6 +107,18 @@ OPTIONS = (
         flag_value="10m",
         type=values.DURATION,
         help="Start the command of workers when the master accepts connections; give up after 10m, or DURATION.",
+    ),
+    click.option(
+        "--array",
+        metavar="INDICES",
+        type=values.Value("indices", _array),
+        help="Run the command once for each index: 0-99, 1,3,7, 0-10:2; 0-99%8 is 8 at a time. Implies --train.",
+    ),
+    click.option(
+        "--sweep",
+        metavar="FILE",
+        type=values.Sweep("file", sweep.read),
+        help="An array whose index N has the variables and words in row N, from 0, of a .csv or .toml file.",
     ),
     click.option(
         "--retries",

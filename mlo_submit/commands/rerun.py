@@ -79,6 +79,7 @@ def _is_given(context: click.Context, name: str, value: object) -> bool:
 
 def _check(context: click.Context, kept: Flags) -> None:
     """See that `run` takes these flags: they may have been changed by hand, or be of another version."""
+    kept = changed(kept, sweep=None)  # the file may be gone: its rows are with the flags
     try:
         run.command.make_context("run", typed.words(kept), obj=context.obj)
     except click.UsageError as error:

@@ -55,10 +55,12 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     """Launch a job, or show what would be sent. Returns the exit code: with `follow_log` the job's own."""
     if flags.line and flags.argv:
         raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
-    if flags.stop_when_idle and (flags.train or flags.workers):
+    if flags.stop_when_idle and (flags.train or flags.workers or flags.array or flags.sweep):
         raise click.UsageError("--stop-when-idle is for interactive jobs: a training job ends with its command.")
     if flags.wait_for_master and not (flags.workers and (flags.line or flags.argv)):
         raise click.UsageError("--wait-for-master is for a command that runs with --workers.")
+    if problems := _of_array(flags):
+        raise click.UsageError(" ".join(problems))
     machine = shared.machine
     file = common.read(shared)
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)
@@ -66,7 +68,10 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     instead = {key for flag, key in INSTEAD.items() if getattr(flags, flag)}
     config = env.configure(file, machine, backend.REQUIRED - instead)
     common.tell(config)
-    job = from_flags(config, flags, datetime.now())
+    try:
+        job = from_flags(config, flags, datetime.now())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     if job.retries and not job.training:
         warn("--retries is for training jobs, and this one is interactive: add --train.")
     note(f"Backend: {name} ({why}).")
@@ -85,3 +90,18 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     from mlo_submit.follow import Wanted
 
     return to_the_end(shared, lambda: backend.connect(config, machine), job.name, Wanted())
+
+
+def _of_array(flags: Flags) -> list[str]:
+    """What an array cannot have."""
+    if flags.array is None and not flags.sweep:
+        return []
+    return [
+        text
+        for wrong, text in (
+            (flags.workers, "--workers is not for an array: each of its tasks is a pod of its own."),
+            (not (flags.line or flags.argv), "An array needs a command to run for each index: -- COMMAND, or -c LINE."),
+            ((flags.array or "").startswith("%") and not flags.sweep, "--array needs indices, such as 0-99%8."),
+        )
+        if wrong
+    ]

@@ -8,6 +8,7 @@ import click
 
 from mlo_submit.commands import run, values
 from mlo_submit.job import Flags, Mount
+from mlo_submit.sweep import Sweep
 
 
 def words(flags: Flags) -> list[str]:
@@ -32,7 +33,7 @@ def words(flags: Flags) -> list[str]:
 def _text(value: object) -> str:
     if isinstance(value, Mount):
         return f"{value.source}:{value.target}" + (":ro" if value.read_only else "")
-    return str(value)
+    return value.file if isinstance(value, Sweep) else str(value)
 
 
 def _duration(seconds: int) -> str:

@@ -32,6 +32,14 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         return value if self.keep_text else found
 
 
+class Sweep(Value):
+    """A file, which the shell completes."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """The files that begin so: the shell knows them."""
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
 class JobName(Value):
     """The name of a job that is there, by which the shell completes it."""
 

@@ -34,7 +34,16 @@ def _all(job: Job, machine: Machine) -> list[list[str]]:
 
 
 def _here(job: Job, machine: Machine) -> Job:
-    """The job as this machine can run it: without GPUs where there are none, its mounts as absolute paths."""
+    """The job as this machine can run it: without GPUs where there are none, its mounts as absolute paths.
+
+    Raises:
+        RefusedError: it is an array.
+    """
+    if job.array:
+        raise RefusedError(
+            "Docker has no queue for the tasks of an array on this one machine: leave out --array and --sweep, and run "
+            f"one task, with --env MLO_ARRAY_INDEX={job.array.indices[0]}; or choose another --backend."
+        )
     if job.gpus and not machine.has_gpu:
         warn(f"this machine has no NVIDIA GPU: {job.name} runs without the {job.gpus} that it asks for.")
     mounts = tuple(changed(mount, source=str(machine.path(mount.source))) for mount in job.mounts)

@@ -189,7 +189,7 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
                     "builtin cd -q -- ./exp || exit\n"
                     "builtin source .venv/bin/activate || exit\n"
                     "trap 'exit 143' TERM\n"
-                    'eval "$$1"',
+                    'eval "shift;$$1"',
                     "mlo",
                     'echo "$$(TZ)" $$$$',
                 ],

@@ -47,7 +47,7 @@ def test_the_whole_set_up_of_a_line() -> None:
         "builtin cd -q -- ~/'it'\\''s' || exit\n"
         "builtin source .venv/bin/activate || exit\n"
         "trap 'exit 143' TERM\n"
-        'eval "$1"',
+        'eval "shift;$1"',
         "mlo",
         "python train.py && echo ok",
     )
@@ -96,6 +96,19 @@ def test_folder_and_venv(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == b""
     assert b"no such file or directory: ./none" in done.stderr
+
+
+@needs_zsh
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [(("printf", "<%s>", "x y"), "<x y><a b><c>"), ('printf "<%s>" "$1" "$@"', "<a b><a b><c>")],
+)
+def test_the_words_of_a_task_follow_the_command_and_are_those_of_a_line(
+    tmp_path: Path, command: str, printed: str
+) -> None:
+    program, *argv = shell.in_setup(command, folder=None, venv=None, limit=None, grace=30, task=True)
+    assert program == "mlo-task"
+    assert run((*argv, "a b", "c"), tmp_path).stdout.decode() == printed
 
 
 CHECKPOINT = """

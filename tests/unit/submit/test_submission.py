@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from mlo_submit import submission
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags, Mount
+from mlo_submit.sweep import Sweep
 from tests.unit.submit.conftest import ENV, Invoke
 
 WORD = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 NUMBER = st.integers(0, 10**9)
 MOUNT = st.builds(Mount, source=WORD, target=WORD, read_only=st.booleans())
+SWEEP = st.builds(Sweep, file=WORD, rows=WORD)
 KINDS: dict[str, st.SearchStrategy[Any]] = {
     "str | None": st.none() | WORD,
     "int | None": st.none() | NUMBER,
@@ -26,6 +28,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "tuple[str, ...]": st.lists(WORD, max_size=3).map(tuple),
     "Literal['files', 'env'] | None": st.sampled_from([None, "files", "env"]),
     "Mapping[str, str]": st.dictionaries(WORD, WORD, max_size=3),
+    "Sweep | None": st.none() | SWEEP,
     "tuple[Mount, ...]": st.lists(MOUNT, max_size=3).map(tuple),
 }
 FLAGS = st.builds(Flags, **{field.name: KINDS[str(field.type).replace('"', "'")] for field in fields(Flags)})
