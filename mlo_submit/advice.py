@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mlo_submit import table
-from mlo_submit.workload import State, Workload
+from mlo_submit.workload import State, Tasks, Workload
 
 MEANING: Final[Mapping[State, str]] = {
     "Pending": "it waits for a place",
@@ -82,5 +82,21 @@ def why(job: Workload) -> str:
 
 def hint(job: Workload, say: Callable[..., str]) -> str:
     """What to do next. `say` makes words a command of ours that can be typed: `common.line`."""
+    if job.tasks and (found := _of_array(job, job.tasks)):
+        return _said(found, job, say)
     text = next(text for pattern, text in HINTS[job.state] if re.search(pattern, job.reason, re.IGNORECASE))
+    return _said(text, job, say)
+
+
+def _of_array(job: Workload, tasks: Tasks) -> str:
+    """What to do next with an array; empty where it is what any job would do."""
+    if tasks.failed:
+        again = "`rerun JOB --failed` launches those that failed again" + ("." if job.ended else ", also now.")
+        return f"`logs JOB --index {tasks.failed[0]}` shows the last words of one that failed; {again}"
+    if job.state == "Running":
+        return f"`logs JOB --index {(tasks.unfinished or tasks.array.indices)[0]}` shows what one prints."
+    return f"`logs JOB --index {tasks.array.indices[0]}` shows what one printed." if job.state == "Succeeded" else ""
+
+
+def _said(text: str, job: Workload, say: Callable[..., str]) -> str:
     return re.sub("`(.*?)`", lambda words: f"`{say(*words[1].replace('JOB', job.name).split())}`", text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_TASKS: Final = 10_000
+MAX_INDEX: Final = 10**9 - 1
 
 _ITEM: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 _AT_ONCE: Final = re.compile(r"[1-9]\d{0,4}", re.ASCII)

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from mlo_submit import advice, table
+from mlo_submit.array import compress
+from mlo_submit.tasks import Failure, named
 from mlo_submit.workload import Event, State, Workload, to_json
 
 FILES: Final = ("/run/mlo/boot.json", "/run/mlo/idle.json")
@@ -20,6 +22,8 @@ class Detail:
     """A job, and what is known beside it. `boot` and `idle` are what a running pod tells, see docs/json.md."""
 
     job: Workload
+    failures: Sequence[Failure]
+    """Of an array."""
     events: Sequence[Event]
     boot: Mapping[str, Any] | None
     idle: Mapping[str, Any] | None
@@ -48,6 +52,10 @@ def as_json(detail: Detail) -> Mapping[str, object]:
     """What `describe --json` prints."""
     return {
         **to_json(detail.job),
+        "failures": [
+            {"indices": compress(failure.indices), "reason": failure.reason, "exit_code": failure.exit_code}
+            for failure in detail.failures
+        ],
         "events": [
             {"at": event.at.isoformat(), "text": event.text, "warning": event.warning} for event in detail.events
         ],
@@ -74,6 +82,7 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
         "started": _moment(job.started, now),
         "finished": _moment(job.finished, now),
         "run time": table.run_time(job, now),
+        "tasks": _tasks(job),
         "restarts": str(job.restarts or ""),
         "exit code": "" if job.exit_code is None else str(job.exit_code),
         "boot": _boot(detail.boot),
@@ -85,6 +94,8 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
     lines += [f"  {name:<11}{_clean(fact)}" for name, fact in facts.items() if fact]
     for warning in (detail.boot or {}).get("warnings", ()):
         lines.append(f"  {'':<11}warning: {table.printable(warning)}")
+    if detail.failures:
+        lines += ["", *(f"  {line}" for line in _failures(detail.failures))]
     if pods > 1:
         lines += ["", *(f"  {pod}" for pod in _pods(job))]
     if detail.events:
@@ -94,6 +105,22 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
 
 def _clean(text: str) -> str:
     return "\n".join(map(table.printable, text.split("\n")))
+
+
+def _tasks(job: Workload) -> str:
+    if not job.tasks:
+        return ""
+    array = job.tasks.array
+    at_once = f"; at most {array.at_once} at a time" if array.at_once else ""
+    return f"{job.tasks.text}, {job.tasks.running} running, of {named(array.indices)}{at_once}"
+
+
+def _failures(failures: Sequence[Failure]) -> list[str]:
+    columns = {
+        "FAILED": [named(failure.indices) for failure in failures],
+        "REASON": [table.printable(failure.reason) for failure in failures],
+    }
+    return table.grid(columns)
 
 
 def _pods(job: Workload) -> list[str]:

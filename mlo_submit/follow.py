@@ -6,18 +6,18 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Final
 
 import click
 
-from mlo_submit import advice, table
+from mlo_submit import advice, table, tasks
 from mlo_submit.backends import Jobs
 from mlo_submit.errors import LoginError, RefusedError, UnavailableError
 from mlo_submit.logreader import Reader, Screen
 from mlo_submit.machine import Machine
-from mlo_submit.workload import LogView, Pod, Workload
+from mlo_submit.workload import LogView, Pod, Tasks, Workload
 
 LOOKS: Final = (0.3, 2.0)  # seconds between looks at a job while something is awaited: the first, the longest
 STEADY: Final = 10.0  # seconds between looks while every pod runs and is followed
@@ -26,11 +26,12 @@ COLOURS: Final = ("cyan", "yellow", "green", "magenta", "blue", "red")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What to show of a job's logs; `worker` is a rank, None for all."""
+    """What to show of a job's logs; `worker` is a rank, None for all; `index` is that of an array's task."""
 
     view: LogView = field(default_factory=LogView)
     timestamps: bool = False
     worker: int | None = None
+    index: int | None = None
 
 
 class Log:
@@ -58,8 +59,12 @@ class Log:
             RefusedError: there is no such job or worker.
             UnavailableError: a log cannot be had.
         """
-        job = self._jobs.find(self._name)
+        job = self._jobs.find(self._name, self._wanted.index)
+        if refusal := tasks.choose(job, self._line, "logs", job.name):
+            raise refusal
         pods = self._chosen(job)
+        if not pods and job.index is not None and (job.ended or job.state == "Stopped"):
+            raise RefusedError(f"{told(job)}. Its pod is gone, and its log with it.")
         if not pods and self._wanted.worker is not None:
             raise self._no_worker(job)
         for pod in filter(has_log, pods):
@@ -68,12 +73,15 @@ class Log:
                 raise _refusal(pod, reader.message)
             self._check()
         if not any(map(has_log, pods)):
-            follow = self._line("logs", "-f", job.name)
-            self._screen.say(f"{job.name} has printed nothing yet. {told(job)}. Wait for it with `{follow}`.")
+            index = [] if job.index is None else ["--index", str(job.index)]
+            follow = self._line("logs", "-f", job.name, *index)
+            self._screen.say(f"{job.title} has printed nothing yet. {told(job)}. Wait for it with `{follow}`.")
         return job
 
     def follow(self) -> Workload:
         """Print what the pods print until the job has ended. Returns the job as it ended.
+
+        Of an array it says how far its tasks are, and which have failed: each has a log of its own.
 
         Raises:
             RefusedError: there is no such job or worker, or no longer; or its image cannot be pulled.
@@ -87,7 +95,7 @@ class Log:
                 if job:
                     self._tend(job)
                     if job.ended and self._complete(job):
-                        return job
+                        return self._first_code(job)
                 self._tell(job, trouble)
                 self._wake.wait(self._due(job))
                 self._check()
@@ -96,14 +104,19 @@ class Log:
                 reader.close()
             self._screen.wait("", "")
 
+    def _first_code(self, job: Workload) -> Workload:
+        """An array with the exit code of the first of its tasks that failed; any other job as it is."""
+        codes = (pod.exit_code for pod in self._jobs.failures(job) if pod.exit_code)
+        return replace(job, exit_code=next(codes, job.exit_code)) if job.tasks and job.state == "Failed" else job
+
     def _look(self) -> tuple[Workload | None, str]:
         """The job; else why it cannot be seen at the moment."""
         try:
             try:
-                job = self._jobs.find(self._name)
+                job = self._jobs.find(self._name, self._wanted.index)
             except LoginError:
                 self._jobs = self._connect()
-                job = self._jobs.find(self._name)
+                job = self._jobs.find(self._name, self._wanted.index)
         except UnavailableError as error:
             if not self._job:
                 raise
@@ -115,10 +128,24 @@ class Log:
                 self._wake.wait()
                 self._wake.clear()
             raise RefusedError(f"{self._name} was deleted while it was followed.") from None
-        if self._job != job:
+        if self._job != job and not job.tasks:
             self._pause = LOOKS[0]
+        if job.tasks:
+            self._report(job, job.tasks)
         self._job = job
         return job, ""
+
+    def _report(self, job: Workload, of: Tasks) -> None:
+        """Say which tasks of an array have failed since the last look, and why."""
+        before = self._job.tasks.failed if self._job and self._job.tasks else ()
+        new = set(of.failed) - set(before)
+        if not new:
+            return
+        for failure in tasks.failures(of, self._jobs.failures(job)):
+            if indices := [index for index in failure.indices if index in new]:
+                log = self._line("logs", job.name, "--index", str(indices[0]))
+                which = f"task {indices[0]}" if len(indices) == 1 else f"tasks {tasks.named(indices)}"
+                self._screen.say(f"{which} of {job.name} failed: {failure.reason}. See `{log}`.")
 
     def _tend(self, job: Workload) -> None:
         pods = self._chosen(job)
@@ -208,17 +235,20 @@ def has_log(pod: Pod) -> bool:
 
 
 def told(job: Workload) -> str:
-    """A job's state and why it is so."""
-    return f"{job.name} is {job.state}: {advice.why(job)}"
+    """A job's state and why it is so; of an array, how far it is."""
+    if job.tasks and job.state == "Running":
+        return f"{job.title} is Running: {job.tasks.text}, {job.tasks.running} running"
+    return f"{job.title} is {job.state}: {advice.why(job)}"
 
 
 def end(job: Workload, now: datetime) -> str:
     """How a job ended, in one line."""
     time = table.run_time(job, now)
     took = f" after {time}" if time else ""
+    far = f" ({job.tasks.text})" if job.tasks else ""
     if job.state == "Succeeded":
-        return f"{job.name} succeeded{took}."
-    return f"{job.name} failed{took}" + (f": {job.reason}." if job.reason else ".")
+        return f"{job.title} succeeded{took}{far}."
+    return f"{job.title} failed{took}{far}" + (f": {job.reason}." if job.reason else ".")
 
 
 def code(job: Workload) -> int:

@@ -10,6 +10,8 @@ USER = "mlo-submit/user"
 BACKEND = "mlo-submit/backend"
 """Marks the pods of run:ai, whose namespace may hold Jobs of the Kubernetes backend, too."""
 SUBMISSION = "mlo-submit/submission"
+ARRAY = "mlo-submit/array"
+"""Marks the pods of an array's tasks; as the annotation of a Kubernetes Job it holds their indices."""
 RANK = "mlo-submit/rank"
 """Marks the containers of a multi-node job on Docker, whose job is that of INSTANCE."""
 

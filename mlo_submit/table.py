@@ -37,6 +37,7 @@ def render(
         "USER": [job.user if users else "" for job in jobs],
         "KIND": [str(job.kind) for job in jobs],
         "STATE": [str(job.state) for job in jobs],
+        "TASKS": [job.tasks.text if job.tasks else "" for job in jobs],
         "EXIT": ["" if job.exit_code is None else str(job.exit_code) for job in jobs],
         "RESTARTS": [str(job.restarts or "") for job in jobs],
         "AGE": [span((now - job.created).total_seconds()) for job in jobs],

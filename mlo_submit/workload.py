@@ -1,7 +1,8 @@
 """What a backend tells of a job that was launched: one shape for all of them, and its JSON.
 
-    Workload     a job: what was asked, its state, and why it is so
-    └── Pod      where it runs: a pod, or a container of Docker's
+    Workload     a job, or a task of an array: what was asked, its state, and why it is so
+    ├── Pod      where it runs: a pod, or a container of Docker's
+    └── Tasks    of an array: how far its tasks are, however many
 
 Built by the backends; everything that shows a job reads nothing else.
 """
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, get_args
+
+from mlo_submit.array import Array, compress
 
 State = Literal["Pending", "Starting", "Running", "Preempted", "Stopping", "Stopped", "Succeeded", "Failed"]
 """Pending: no place yet. Starting: image and volumes are on their way. Preempted: gave way, and waits for a new place.
@@ -40,8 +43,34 @@ class Pod:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """How far the tasks of an array are. `succeeded` and `failed` are indices, ascending; `running` is a number."""
+
+    array: Array
+    succeeded: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    running: int = 0
+
+    @property
+    def text(self) -> str:
+        """For people: 97/100 done, 2 failed."""
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"{len(self.succeeded)}/{len(self.array.indices)} done{failed}"
+
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """The indices that have not ended, ascending: those that run come first, mostly."""
+        ended = {*self.succeeded, *self.failed}
+        return tuple(index for index in self.array.indices if index not in ended)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A job as its backend knows it. Times are aware; `gpus` is for each pod; `pods` are the newest of each rank."""
+    """A job as its backend knows it. Times are aware; `gpus` is for each pod; `pods` are the newest of each rank.
+
+    An array has `tasks`, and no pods: they would be too many to ask for. One of its tasks, asked for by its `index`, is
+    like a job of its own, with its pod.
+    """
 
     name: str
     backend: str
@@ -58,6 +87,8 @@ class Workload:
     restarts: int = 0
     exit_code: int | None = None
     pods: tuple[Pod, ...] = ()
+    tasks: Tasks | None = None
+    index: int | None = None
     submission: str = field(default="", repr=False)
     """What `mlo_submit.submission` wrote of the flags; empty where the job was launched otherwise."""
 
@@ -65,6 +96,11 @@ class Workload:
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ENDED
+
+    @property
+    def title(self) -> str:
+        """What a message calls it: train, or task 7 of train."""
+        return self.name if self.index is None else f"task {self.index} of {self.name}"
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -149,6 +185,19 @@ def to_json(job: Workload) -> Mapping[str, object]:
             }
             for pod in job.pods
         ],
+        "tasks": _tasks(job.tasks) if job.tasks else None,
+    }
+
+
+def _tasks(tasks: Tasks) -> Mapping[str, object]:
+    return {
+        "total": len(tasks.array.indices),
+        "at_once": tasks.array.at_once,
+        "running": tasks.running,
+        "succeeded": len(tasks.succeeded),
+        "failed": len(tasks.failed),
+        "indices": str(tasks.array),
+        "failed_indices": compress(tasks.failed),
     }
 
 

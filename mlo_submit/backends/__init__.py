@@ -71,11 +71,17 @@ class Jobs(Protocol):
     def all(self, *, everybody: bool = False) -> list[Workload]:
         """My jobs, or everybody's, newest first."""
 
-    def find(self, name: str) -> Workload:
-        """The job of that name, whoever's it is.
+    def find(self, name: str, index: int | None = None) -> Workload:
+        """The job of that name, whoever's it is; with an index, that task of an array.
 
         Raises:
             RefusedError: there is none.
+        """
+
+    def failures(self, job: Workload) -> list[Pod]:
+        """Of an array: the last pod of each task that failed, by their indices, which are the pods' ranks.
+
+        Pods that are gone are missing; a job that is no array has none.
         """
 
     def events(self, job: Workload) -> list[Event]:

@@ -11,7 +11,7 @@ import click
 from mlo_submit import editor as editors
 from mlo_submit import process, session
 from mlo_submit.commands import common, values
-from mlo_submit.commands.arrival import arrive, look
+from mlo_submit.commands.arrival import arrive, index_option, look
 from mlo_submit.errors import MloError, RefusedError, note
 from mlo_submit.workload import Pod
 
@@ -28,23 +28,25 @@ worker_option = click.option(
 @click.command(short_help="Open a shell in a job.")
 @common.shared_options
 @worker_option
+@index_option
 @click.argument("job", type=values.JOB)
 @click.pass_context
-def shell(context: click.Context, job: str, rank: int) -> None:
+def shell(context: click.Context, job: str, rank: int, index: int | None) -> None:
     """Open a shell in a job: as you, in its working directory (or --exp-folder), with its environment.
 
     A job that does not run yet is waited for. The exit code is the shell's.
     """
-    context.exit(_enter(context.obj, job, rank))
+    context.exit(_enter(context.obj, job, rank, index))
 
 
 @click.command("exec", short_help="Run a command in a job.")
 @common.shared_options
 @worker_option
+@index_option
 @click.argument("job", type=values.JOB)
 @click.argument("argv", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
 @click.pass_context
-def execute(context: click.Context, job: str, rank: int, argv: tuple[str, ...]) -> None:
+def execute(context: click.Context, job: str, rank: int, index: int | None, argv: tuple[str, ...]) -> None:
     """Run a command in a job: as you, in its working directory (or --exp-folder), with its environment.
 
     The words reach the command as they are. It has your terminal, or what is piped in and out; its exit code is ours.
@@ -55,14 +57,14 @@ def execute(context: click.Context, job: str, rank: int, argv: tuple[str, ...]) 
     """
     if not argv:
         raise click.UsageError(f"name a command behind --, or open a shell: {common.line(context.obj, 'shell', job)}")
-    context.exit(_enter(context.obj, job, rank, *argv))
+    context.exit(_enter(context.obj, job, rank, index, *argv))
 
 
-def _enter(shared: common.Shared, name: str, rank: int, *command: str) -> int:
+def _enter(shared: common.Shared, name: str, rank: int, index: int | None, *command: str) -> int:
     """Run a command, or a shell, in a pod that runs. Returns its exit code."""
     line = partial(common.line, shared)
     reached = common.reach(shared)
-    job, pod = arrive(reached.jobs, name, rank, line)
+    job, pod = arrive(reached.jobs, name, rank, line, index)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     term = reached.machine.environ.get("TERM", "") if tty else ""
     argv = session.argv(command, folder=session.folder_of(job), term=term)
@@ -70,7 +72,7 @@ def _enter(shared: common.Shared, name: str, rank: int, *command: str) -> int:
     if code:
         # The command ended so, or its pod did.
         try:
-            found = look(reached.jobs.find(name), rank, line)
+            found = look(reached.jobs.find(name, index), rank, line)
         except MloError as error:
             note(error.message)
         else:

@@ -10,6 +10,7 @@ import click
 
 from mlo_submit.backends import Jobs
 from mlo_submit.commands import common, values
+from mlo_submit.commands.arrival import index_option
 from mlo_submit.errors import note
 from mlo_submit.follow import Log, Wanted, code, end
 from mlo_submit.workload import LogView
@@ -30,6 +31,7 @@ INTERRUPTED = 130  # exit code
     type=click.IntRange(min=0),
     help="Only this pod of several; 0 is the master.",
 )
+@index_option
 @click.option("--exit-code", is_flag=True, help="With -f: exit with the job's exit code.")
 @click.argument("job", type=values.JOB)
 @click.pass_context
@@ -42,12 +44,14 @@ def command(
     timestamps: bool,
     previous: bool,
     worker: int | None,
+    index: int | None,
     exit_code: bool,
 ) -> None:
     """Show what a job prints: with -f until it has ended, however often the connection breaks.
 
     Every line comes once, byte for byte. A pod that starts is waited for, and one that replaces another follows it.
-    The pods of a job with several are shown side by side, each line behind its pod's number.
+    The pods of a job with several are shown side by side, each line behind its pod's number. Of an array it is one
+    task's, chosen by --index; without that, -f says how far it is, and what failed.
     """
     if previous and following:
         raise click.UsageError("--previous shows a run that has ended: leave out -f.")
@@ -55,7 +59,10 @@ def command(
         raise click.UsageError("--exit-code needs -f, which waits for the job's end.")
     begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(seconds=since) if since else None
     wanted = Wanted(
-        view=LogView(follow=following, since=begin, tail=tail, previous=previous), timestamps=timestamps, worker=worker
+        view=LogView(follow=following, since=begin, tail=tail, previous=previous),
+        timestamps=timestamps,
+        worker=worker,
+        index=index,
     )
     shared: common.Shared = context.obj
 

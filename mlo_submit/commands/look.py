@@ -108,7 +108,7 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
 @click.pass_obj
 def describe(shared: common.Shared, job: str, why_alone: bool, as_json: bool) -> None:
     """Tell all about a job: what was asked, where it runs, what happened to it, why it is so, and what to do next."""
-    from mlo_submit import advice, detail, submission
+    from mlo_submit import advice, detail, submission, tasks
     from mlo_submit.commands import typed
 
     if why_alone and as_json:
@@ -123,8 +123,10 @@ def describe(shared: common.Shared, job: str, why_alone: bool, as_json: bool) ->
     except RefusedError:  # another version's
         flags = None
     boot, idle = _inside(reached, found)
+    failures = tasks.failures(found.tasks, reached.jobs.failures(found)) if found.tasks else []
     all_of_it = detail.Detail(
         job=found,
+        failures=failures,
         events=reached.jobs.events(found),
         boot=boot,
         idle=idle,

@@ -12,9 +12,11 @@ import click
 from click.core import ParameterSource
 
 from mlo_submit import submission
+from mlo_submit.array import compress
 from mlo_submit.commands import common, options, run, typed, values
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags
+from mlo_submit.workload import Workload
 
 LONGEST = 62  # characters of a name beside its number; Kubernetes allows 63 with the '-'
 
@@ -22,10 +24,13 @@ LONGEST = 62  # characters of a name beside its number; Kubernetes allows 63 wit
 @click.command(short_help="Launch a job again, with flags changed.")
 @common.shared_options
 @options.of_job
+@click.option("--failed", is_flag=True, help="Of an array: only the tasks that have failed.")
 @click.argument("old", metavar="JOB", type=values.JOB)
 @click.argument("argv", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 @click.pass_context
-def command(context: click.Context, /, old: str, follow_log: bool, replace: bool, dry_run: bool, **flags: Any) -> None:
+def command(
+    context: click.Context, /, old: str, failed: bool, follow_log: bool, replace: bool, dry_run: bool, **flags: Any
+) -> None:
     """Launch a job again with the flags that launched it, and with the .env of now.
 
     Flags that are given here take the place of those: -c and -- COMMAND of each other, --mount and --node-type of all
@@ -36,6 +41,7 @@ def command(context: click.Context, /, old: str, follow_log: bool, replace: bool
     \b
       mlo-submit rerun train --env LR=1e-4
       mlo-submit rerun train --replace -- python train.py --resume
+      mlo-submit rerun sweep --failed
     """
     shared: common.Shared = context.obj
     jobs = common.reach(shared).jobs
@@ -50,8 +56,24 @@ def command(context: click.Context, /, old: str, follow_log: bool, replace: bool
         kept = changed(kept, name=old)
     elif kept.name:  # else it is made anew, of the time
         kept = changed(kept, name=next_name(old, {job.name for job in jobs.all(everybody=True)}))
+    if failed:
+        kept = changed(kept, array=_failed(job, kept.array or ""))
+        if flags["array"]:
+            raise click.UsageError("--failed and --array exclude each other: give one of them.")
     given = {name: value for name, value in flags.items() if _is_given(context, name, value)}
     context.exit(run.launch(shared, merge(kept, given), follow_log=follow_log, replace=replace, dry_run=dry_run))
+
+
+def _failed(job: Workload, array: str) -> str:
+    """The indices of the tasks that have failed, as --array takes them; as many at a time as before."""
+    if not job.tasks or not job.tasks.failed:
+        raise RefusedError(
+            f"no task of {job.name} has failed ({job.tasks.text})."
+            if job.tasks
+            else f"{job.name} is no array: leave out --failed."
+        )
+    _, percent, at_once = array.partition("%")
+    return f"{compress(job.tasks.failed)}{percent}{at_once}"
 
 
 def merge(kept: Flags, given: Mapping[str, Any]) -> Flags:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from mlo_submit import labels, process
+from mlo_submit import labels, process, tasks
 from mlo_submit.backends.docker import engine, secretfiles, stops, words
 from mlo_submit.editor import DockerContainer
 from mlo_submit.env import Config
@@ -67,8 +67,17 @@ class Jobs:
         found = map(self._workload, of.values())
         return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
 
-    def find(self, name: str) -> Workload:
-        """The container of that name, or those of its ranks, if mlo-submit started them."""
+    def find(self, name: str, index: int | None = None) -> Workload:
+        """The container of that name, or those of its ranks, if mlo-submit started them. There are no arrays."""
+        job = self._find(name)
+        tasks.check(job, index)
+        return job
+
+    def failures(self, job: Workload) -> list[Pod]:
+        """None: there are no arrays."""
+        return []
+
+    def _find(self, name: str) -> Workload:
         found = engine.named(self.machine, name)
         marks = found["Config"]["Labels"] if found else {}
         if found and marks.get(MANAGED_BY) == OURS and RANK not in marks:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from mlo_submit import kube, labels
-from mlo_submit.backends.kubernetes import events, kueue, leftovers, words
+from mlo_submit import kube, labels, tasks
+from mlo_submit.backends.kubernetes import arrays, events, kueue, leftovers, words
+from mlo_submit.backends.kubernetes.asking import everything, no_collection, together
 from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL, QUEUE_LABELS
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
@@ -19,8 +18,8 @@ from mlo_submit.machine import Machine
 from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
-PAGE = 1000  # objects; more do not come faster
 FEW = 500  # jobs that succeeded: their pods are worth a request
+SOME = 100  # pods that tell why arrays wait
 WARNINGS = {"Job": "FailedCreate", "Pod": "FailedMount"}
 """The reason of the events that explain why a Job has no pod, or why a pod does not start."""
 
@@ -51,30 +50,61 @@ class Jobs:
         The pods of jobs that succeeded tell little and are many: they are asked for where there are not too many.
         """
         selector = f"{labels.mine(None if everybody else self.user)},{labels.BACKEND}!=runai"
-        # Thousands of objects come in a row, and a search for garbage among them would take as long as they do.
-        with _no_collection():
+        with no_collection():
             found = self._all(selector)
         return sorted(found, key=lambda job: (job.created, job.name), reverse=True)
 
     def _all(self, selector: str) -> list[Workload]:
+        of_jobs = f"{selector},!{labels.ARRAY}"
         jobs, pods = together(
             lambda: self._list("jobs", labelSelector=selector),
-            lambda: self._list("pods", labelSelector=selector, fieldSelector="status.phase!=Succeeded"),
+            lambda: self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase!=Succeeded"),
         )
-        if 0 < sum(words.finished(job).get("type") == "Complete" for job in jobs) <= FEW:
-            pods += self._list("pods", labelSelector=selector, fieldSelector="status.phase=Succeeded")
+        if 0 < sum(words.finished(job).get("type") == "Complete" and not arrays.tasks(job) for job in jobs) <= FEW:
+            pods += self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase=Succeeded")
+        if any(map(arrays.waits, jobs)):
+            pods += self._waiting(selector)
         return self._workloads(jobs, pods)
 
-    def find(self, name: str) -> Workload:
-        """The Job of that name, with its pods: two requests at once."""
-        job, pods = together(lambda: self._read(name), lambda: self._list("pods", labelSelector=f"job-name={name}"))
+    def _waiting(self, selector: str) -> list[JSON]:
+        """Pods of arrays that wait: some of them, since one tells for all of its array."""
+        query = {"labelSelector": f"{selector},{labels.ARRAY}", "fieldSelector": "status.phase=Pending"}
+        return list(self.cluster.call("GET", path("pods", self.config.namespace), limit=SOME, **query)["items"])
+
+    def find(self, name: str, index: int | None = None) -> Workload:
+        """The Job of that name, with its pods: two requests at once. Of an array with those of one task, or with some
+        that wait: one request more.
+        """
+        mine = f"job-name={name}"
+        job, pods = together(
+            lambda: self._read(name), lambda: self._list("pods", labelSelector=f"{mine},!{labels.ARRAY}")
+        )
         if not job:
             raise RefusedError(f"there is no job {name} in {self.config.namespace}: `mlo-submit list` shows yours.")
         if (job["metadata"].get("labels") or {}).get(labels.MANAGED_BY) != labels.OURS:
             raise RefusedError(
                 f"the job {name} in {self.config.namespace} was not made by mlo-submit, which leaves it alone."
             )
-        return self._workloads([job], pods)[0]
+        if index is not None:
+            return self._task(job, index)
+        return self._workloads([job], self._waiting(mine) if arrays.waits(job) else pods)[0]
+
+    def _task(self, job: JSON, index: int) -> Workload:
+        whole = words.workload(job, ())
+        tasks.check(whole, index)
+        assert whole.tasks  # noqa: S101  # for the type checker
+        place = whole.tasks.array.indices.index(index)
+        pods = self._list("pods", labelSelector=f"job-name={whole.name},{arrays.RANK}={place}")
+        own, its = arrays.alone(job, pods, whole.tasks, index)
+        (found,) = self._workloads([own], its)
+        return replace(found, index=index)
+
+    def failures(self, job: Workload) -> list[Pod]:
+        """One request, for however many."""
+        if not job.tasks or not job.tasks.failed:
+            return []
+        pods = self._list("pods", labelSelector=f"job-name={job.name}", fieldSelector="status.phase=Failed")
+        return arrays.last_of_each([words.pod_of(pod) for pod in sorted(pods, key=words.age)], job.tasks)
 
     def _workloads(self, jobs: Sequence[JSON], pods: Iterable[JSON]) -> list[Workload]:
         """Jobs with their pods, and the warnings of those that only warnings explain."""
@@ -132,21 +162,7 @@ class Jobs:
             return {}
 
     def _list(self, kind: str, **query: str) -> list[JSON]:
-        """All objects of a kind as they were at one moment, page by page."""
-        place, token = path(kind, self.config.namespace), ""
-        found: list[JSON] = []
-        while True:
-            try:
-                page = self.cluster.call("GET", place, limit=PAGE, **({"continue": token} if token else {}), **query)
-            except ApiRefusal as error:
-                if error.status != 410 or not token:
-                    raise
-                # The server no longer knows that moment: all at once, then.
-                return list(self.cluster.call("GET", place, **query)["items"])
-            found += page["items"]
-            token = page.get("metadata", {}).get("continue", "")
-            if not token:
-                return found
+        return everything(self.cluster, path(kind, self.config.namespace), **query)
 
     def _events(self, selector: str) -> list[JSON]:
         return self._list("events", fieldSelector=selector)
@@ -155,11 +171,12 @@ class Jobs:
         """The events of the Job, and of all pods that it has or had: those that the cluster still knows."""
         raw, pods, of_job = together(
             lambda: self._read(job.name),
-            lambda: self._list("pods", labelSelector=f"job-name={job.name}"),
+            lambda: self._list("pods", labelSelector=f"job-name={job.name},!{labels.ARRAY}"),
             lambda: self._events(f"involvedObject.name={job.name}"),
         )
         known = [words.pod_of(pod) for pod in pods] or job.pods
-        names = dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_job)])
+        # Those of an array's pods are too many.
+        names = {} if job.tasks else dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_job)])
         of_pods = together(*(partial(self._events, f"involvedObject.name={name}") for name in names))
         return events.timeline(job, raw, known, [*of_job, *(event for found in of_pods for event in found)])
 
@@ -210,6 +227,9 @@ class Jobs:
 
     def kill(self, job: Workload) -> None:
         """End the pods of the job without their grace period."""
+        if job.tasks:
+            every = path("pods", self.config.namespace)
+            self.cluster.call("DELETE", every, labelSelector=f"job-name={job.name}", gracePeriodSeconds=0)
         for pod in job.pods:
             self._gone("pods", pod.name, gracePeriodSeconds=0)
 
@@ -261,24 +281,3 @@ class Jobs:
     def remove(self, leftover: Leftover) -> None:
         """Delete a Secret or a Service."""
         self._gone(f"{leftover.kind.lower()}s", leftover.name)
-
-
-def together(*asks: Callable[[], Any]) -> list[Any]:
-    """Ask several things at once. Returns the answers in the order of the questions; raises the first error."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    if not asks:
-        return []
-    with ThreadPoolExecutor(max_workers=min(len(asks), 8)) as pool:
-        return list(pool.map(lambda ask: ask(), asks))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    import gc
-
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -8,7 +8,7 @@ from mlo_submit import submission
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import SECRETS_DIR, Job, container_environ, rdma, rendezvous
 from mlo_submit.kube import JSON
-from mlo_submit.labels import SUBMISSION
+from mlo_submit.labels import ARRAY, SUBMISSION
 
 CONTAINER = "job"
 GPU = "nvidia.com/gpu"
@@ -23,16 +23,18 @@ def render(job: Job) -> JSON:
     queue_label = config.queue_label or QUEUE_LABELS.get(config.scheduler, KUEUE_LABEL)
     queue = {queue_label: job.queue} if job.queue else {}
     retries = job.retries if job.training else 0
-    pods = job.workers + 1
+    pods = _count(job)
     annotations = {"annotations": dict(config.worker_annotations)} if _wants(job, "MLO_WORKER_ANNOTATIONS") else {}
     spec: JSON = {
         # Of an indexed Job alone are disruptions counted: on each pod, since the one that gave way is forgotten.
         "completionMode": "Indexed",
         "completions": pods,
         **({"parallelism": pods, "maxFailedIndexes": 0} if job.workers else {}),  # no rank goes on without the others
+        **({"parallelism": min(job.array.at_once or pods, pods)} if job.array else {}),
         "backoffLimitPerIndex": retries,
-        "backoffLimit": retries * pods,  # where Kubernetes is older than 1.29
-        **({"activeDeadlineSeconds": job.time} if job.time else {}),
+        # Where Kubernetes is older than 1.29. It would end an array with its first task that fails.
+        **({} if job.array else {"backoffLimit": retries * pods}),
+        **({"activeDeadlineSeconds": job.time} if job.time and not job.array else {}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
         # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure.
         "podReplacementPolicy": "Failed",
@@ -41,7 +43,14 @@ def render(job: Job) -> JSON:
         },
         "template": {
             # Kueue takes pods of its own label for jobs of their own; the schedulers read theirs from the pod.
-            "metadata": {"labels": {**job.labels, **(queue if queue_label != KUEUE_LABEL else {})}, **annotations},
+            "metadata": {
+                "labels": {
+                    **job.labels,
+                    **(queue if queue_label != KUEUE_LABEL else {}),
+                    **({ARRAY: "task"} if job.array else {}),
+                },
+                **annotations,
+            },
             "spec": _pod(job),
         },
     }
@@ -52,10 +61,17 @@ def render(job: Job) -> JSON:
             "name": job.name,
             "namespace": config.namespace,
             "labels": {**job.labels, **queue},
-            "annotations": {SUBMISSION: submission.encode(job.flags)},
+            "annotations": {
+                SUBMISSION: submission.encode(job.flags),
+                **({ARRAY: str(job.array)} if job.array else {}),
+            },
         },
         "spec": spec,
     }
+
+
+def _count(job: Job) -> int:
+    return len(job.array.indices) if job.array else job.workers + 1
 
 
 def service(job: Job) -> JSON:
@@ -84,6 +100,7 @@ def _pod(job: Job) -> JSON:
     volumes, mounts = _volumes(job)
     return {
         "restartPolicy": "Never",
+        **({"activeDeadlineSeconds": job.time} if job.time and job.array else {}),  # each task has all of it
         **({"subdomain": job.name} if job.workers else {}),
         **({"schedulerName": config.scheduler} if config.scheduler else {}),
         **({"priorityClassName": config.priority_class} if config.priority_class else {}),
@@ -182,7 +199,7 @@ def check(job: Job) -> None:
     for text in (*job.argv(time_limit=False), *job.env.values()):
         if not text.isascii() and text != text.encode(errors="replace").decode():
             raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
-    longest = NAME - len(f"-{job.workers}")
+    longest = NAME - len(f"-{_count(job) - 1}")
     if len(job.name) > longest:
         raise RefusedError(
             f"{job.name} is too long a name: Kubernetes adds {NAME - longest} characters to it for the pod, and takes "

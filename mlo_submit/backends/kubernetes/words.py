@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from mlo_submit.backends.kubernetes import reasons
+from mlo_submit.backends.kubernetes import arrays, reasons
+from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.backends.kubernetes.kueue import Wait
 from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
-from mlo_submit.workload import Pod, State, Workload, parse_time
+from mlo_submit.tasks import named
+from mlo_submit.workload import Pod, State, Tasks, Workload, parse_time
 
 STOPPED = "mlo-submit/stopped"
 """The annotation by which a Job that we suspended is told from one that waits in its queue."""
 
-RANK = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 DISRUPTIONS = "batch.kubernetes.io/job-index-ignored-failure-count"
 
@@ -44,6 +45,7 @@ def workload(
     Args:
         job: as the API has it.
         pods: those that are there. Of a job that succeeded they may be left out: only times, node and restarts go.
+            Of an array only those that wait count, and where any of its tasks runs they may be left out, too.
         warnings: the last warning of the events, by the uid of the Job or pod, where `puzzling` asks for them.
         wait: what Kueue says of it, where it is `queued`.
     """
@@ -56,9 +58,12 @@ def workload(
     seen = tuple(sorted((pod_of(pod, warnings) for pod in newest), key=lambda pod: pod.rank))
     disrupted = max(sum(map(_disrupted, history)), sum(_count(pod, DISRUPTIONS) + _disrupted(pod) for pod in newest))
     replaced = max(len(history) - len(newest), sum(_count(pod, DISRUPTIONS) + _count(pod, FAILURES) for pod in newest))
-    state, reason, code = _state(job, seen, disrupted, warnings.get(metadata.get("uid", ""), ""), wait)
+    tasks = arrays.tasks(job)
+    state, reason, code = _state(job, seen, disrupted, warnings.get(metadata.get("uid", ""), ""), wait, tasks)
     ended = finished(job)
     started = min((pod.started for pod in seen if pod.started), default=None)
+    if tasks:
+        seen = ()
     return Workload(
         name=metadata["name"],
         backend="kubernetes",
@@ -69,11 +74,12 @@ def workload(
         image=container.get("image", ""),
         gpus=int(((container.get("resources") or {}).get("limits") or {}).get(GPU, 0)),
         created=datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00")),
-        started=started or (parse_time(status.get("startTime")) if ended else None),
+        started=started or (parse_time(status.get("startTime")) if ended or (tasks and state == "Running") else None),
         finished=parse_time(status.get("completionTime") or ended.get("lastTransitionTime")) if ended else None,
-        restarts=sum(pod.restarts for pod in seen) + replaced if seen else status.get("failed", 0),
+        restarts=sum(pod.restarts for pod in seen) + replaced if seen else status.get("failed", 0) - _gave_up(tasks),
         exit_code=code,
         pods=seen,
+        tasks=tasks,
         submission=annotations.get(SUBMISSION, ""),
     )
 
@@ -98,20 +104,33 @@ def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
     if finished(job) or job["spec"].get("suspend"):
         return ""
     placed = (pod for pod in pods if pod.get("status", {}).get("phase") == "Pending" and pod["spec"].get("nodeName"))
-    return "Pod" if any(_waiting(pod).get("reason") in VOLUMES for pod in placed) else "" if pods else "Job"
+    if pods or (job.get("status") or {}).get("active"):
+        return "Pod" if any(_waiting(pod).get("reason") in VOLUMES for pod in placed) else ""
+    return "Job"
+
+
+def _gave_up(tasks: Tasks | None) -> int:
+    return len(tasks.failed) if tasks else 0
 
 
 def _state(
-    job: Mapping[str, Any], pods: Sequence[Pod], disrupted: int, warning: str, wait: Wait | None
+    job: Mapping[str, Any],
+    pods: Sequence[Pod],
+    disrupted: int,
+    warning: str,
+    wait: Wait | None,
+    tasks: Tasks | None,
 ) -> tuple[State, str, int | None]:
     """The state, why it is so, and the exit code where there is one."""
-    metadata, ended = job["metadata"], finished(job)
+    metadata, status, ended = job["metadata"], job.get("status") or {}, finished(job)
     worst = min(pods, key=lambda pod: WORST.index(pod.state), default=None)
     failure = first_failure(pods)
     if ended.get("type") == "Complete":
         return "Succeeded", worst.reason if worst else "", 0
     if ended.get("reason") == "DeadlineExceeded":
         return "Failed", TIME_LIMIT, 143
+    if ended and tasks and tasks.failed:
+        return "Failed", f"failed: {named(tasks.failed)}", None
     if ended:
         return (
             ("Failed", of_rank(failure, pods), failure.exit_code)
@@ -124,7 +143,9 @@ def _state(
         over = TIME_LIMIT if ending.get("reason") == "DeadlineExceeded" else ending.get("message", "")
         return "Stopping", of_rank(failure, pods) if failure and over != TIME_LIMIT else over, None
     if job["spec"].get("suspend"):
-        if any(pod.state in ("Running", "Stopping") for pod in pods):
+        if any(pod.state in ("Running", "Stopping") for pod in pods) or (
+            tasks and (status.get("active") or status.get("terminating"))
+        ):
             return "Stopping", (wait.gave_way if wait else "") or "is being set aside", None
         if STOPPED in (metadata.get("annotations") or {}):
             return "Stopped", "", None
@@ -132,6 +153,8 @@ def _state(
             return "Preempted" if wait.gave_way else "Pending", wait.text, None
         queue = (metadata.get("labels") or {}).get(KUEUE_LABEL, "")
         return "Pending", f"waits in the queue {queue}" if queue else "is suspended", None
+    if tasks and (tasks.running or not tasks.unfinished):
+        return "Running", f"failed: {named(tasks.failed)}" if tasks.failed else "", None
     often = f"preempted {reasons.times(disrupted)}" if disrupted else ""
     if worst is None:
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None

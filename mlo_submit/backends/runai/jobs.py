@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from mlo_submit import kube, labels, process, shell
+from mlo_submit import kube, labels, process, shell, tasks
 from mlo_submit.backends.kubernetes import jobs as kubernetes
+from mlo_submit.backends.kubernetes.asking import together
 from mlo_submit.backends.runai import cli, listing, words
 from mlo_submit.backends.runai.cli import Group, Version
 from mlo_submit.backends.runai.listing import Listed
@@ -51,13 +52,22 @@ class Jobs:
 
     def all(self, *, everybody: bool = False) -> list[Workload]:
         """What run:ai lists, and what it does not list though it has pods of ours."""
-        pods, listed = kubernetes.together(lambda: self._pods(labels.mine(None)), self._listed)
+        pods, listed = together(lambda: self._pods(labels.mine(None)), self._listed)
         found = [self._workload(name, listed.get(name), pods.get(name, [])) for name in {**listed, **pods}]
         chosen = [job for job in found if everybody or job.user == self.user]
         return sorted(chosen, key=lambda job: (job.created, job.name), reverse=True)
 
-    def find(self, name: str) -> Workload:
+    def find(self, name: str, index: int | None = None) -> Workload:
         """The workload of that name, listed by run:ai or not."""
+        job = self._find(name)
+        tasks.check(job, index)
+        return job
+
+    def failures(self, job: Workload) -> list[Pod]:
+        """Not told."""
+        return []
+
+    def _find(self, name: str) -> Workload:
         listed = self._listed().get(name)
         pods = self._pods(f"{labels.INSTANCE}={name}").get(name, [])
         if listed or pods:

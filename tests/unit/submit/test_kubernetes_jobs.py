@@ -82,7 +82,7 @@ def test_my_jobs_newest_first_selected_by_the_server(api: Api, jobs: Jobs, confi
     assert [(job.name, job.state) for job in found] == [("new", "Running"), ("old", "Pending"), ("also", "Pending")]
     assert found[0].nodes == ("gpu-0",)
     selector = f"{MINE},mlo-submit/backend!=runai"
-    assert [query["labelSelector"] for query in asked + pods] == [selector, selector]
+    assert [query["labelSelector"] for query in asked + pods] == [selector, f"{selector},!mlo-submit/array"]
     assert pods[0]["fieldSelector"] == "status.phase!=Succeeded"
     jobs.all(everybody=True)
     assert "mlo-submit/user" not in asked[-1]["labelSelector"] + pods[-1]["labelSelector"]
@@ -152,7 +152,7 @@ def test_find_also_finds_the_jobs_of_others(api: Api, jobs: Jobs, config: Config
     asked = recorded(api, PODS, lambda _: [a_pod("Running", state=RUNS)])
     found = jobs.find("x")
     assert (found.user, found.state) == ("other", "Running")
-    assert asked[0]["labelSelector"] == "job-name=x"
+    assert asked[0]["labelSelector"] == "job-name=x,!mlo-submit/array"
 
 
 def test_find_finds_only_what_mlo_submit_made(api: Api, jobs: Jobs, config: Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlo_submit.backends.kubernetes import reasons, words
+from mlo_submit.backends.kubernetes import arrays, reasons, words
 from mlo_submit.backends.kubernetes.manifest import render
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, from_flags
@@ -265,7 +265,7 @@ def a_pod(
             "uid": f"pod-{number}",
             "creationTimestamp": f"2026-11-24T08:{number:02}:05Z",
             "labels": {"job-name": "x"},
-            "annotations": {words.RANK: "0", words.DISRUPTIONS: str(preempted), words.FAILURES: "0"},
+            "annotations": {arrays.RANK: "0", words.DISRUPTIONS: str(preempted), words.FAILURES: "0"},
             **({"deletionTimestamp": ENDED} if going else {}),
         },
         "spec": {
@@ -451,5 +451,6 @@ def test_a_whole_workload(config: Config) -> None:
                 "finished": "2026-11-24T09:00:00+00:00",
             }
         ],
+        "tasks": None,
     }
     assert found.submission == '{"gpus": 8, "memory": "64Gi", "name": "x", "train": true}'
