@@ -110,9 +110,10 @@ def _clean(text: str) -> str:
 def _tasks(job: Workload) -> str:
     if not job.tasks:
         return ""
-    array = job.tasks.array
-    at_once = f"; at most {array.at_once} at a time" if array.at_once else ""
-    return f"{job.tasks.text}, {job.tasks.running} running, of {named(array.indices)}{at_once}"
+    tasks = job.tasks
+    running = f", {tasks.running} running" if tasks.running else ""
+    at_once = f"; at most {tasks.array.at_once} at a time" if tasks.array.at_once else ""
+    return f"{tasks.text}{running}, of {named(tasks.array.indices)}{at_once}"
 
 
 def _failures(failures: Sequence[Failure]) -> list[str]:
@@ -120,7 +121,7 @@ def _failures(failures: Sequence[Failure]) -> list[str]:
         "FAILED": [named(failure.indices) for failure in failures],
         "REASON": [table.printable(failure.reason) for failure in failures],
     }
-    return table.grid(columns)
+    return [line.rstrip() for line in table.grid(columns)]
 
 
 def _pods(job: Workload) -> list[str]:

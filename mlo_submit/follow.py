@@ -144,8 +144,7 @@ class Log:
         for failure in tasks.failures(of, self._jobs.failures(job)):
             if indices := [index for index in failure.indices if index in new]:
                 log = self._line("logs", job.name, "--index", str(indices[0]))
-                which = f"task {indices[0]}" if len(indices) == 1 else f"tasks {tasks.named(indices)}"
-                self._screen.say(f"{which} of {job.name} failed: {failure.reason}. See `{log}`.")
+                self._screen.say(f"{tasks.which(indices)} of {job.name} failed: {failure.reason}. See `{log}`.")
 
     def _tend(self, job: Workload) -> None:
         pods = self._chosen(job)
@@ -213,6 +212,8 @@ class Log:
             text = f"{told(job)}."
             since = max((pod.created for pod in job.pods if pod.created), default=job.created)
         live = f"{text} ({table.span((datetime.now(timezone.utc) - since).total_seconds())})" if since else text
+        if job and job.tasks and job.tasks.running:
+            live = f"{live} {job.tasks.running} running"
         self._screen.wait(text, live)
 
     def _due(self, job: Workload | None) -> float:
@@ -237,7 +238,7 @@ def has_log(pod: Pod) -> bool:
 def told(job: Workload) -> str:
     """A job's state and why it is so; of an array, how far it is."""
     if job.tasks and job.state == "Running":
-        return f"{job.title} is Running: {job.tasks.text}, {job.tasks.running} running"
+        return f"{job.title} is Running: {job.tasks.text}"
     return f"{job.title} is {job.state}: {advice.why(job)}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mlo_submit.array import compress
@@ -36,6 +36,11 @@ def named(indices: Iterable[int], most: int = 60) -> str:
     """Indices for people: 3, 17, 40-42. What is longer than so many characters is cut."""
     text = compress(indices, ", ")
     return text if len(text) <= most else text[: text.rindex(", ", 0, most)] + ", …"
+
+
+def which(indices: Sequence[int]) -> str:
+    """Tasks in a sentence: task 3; tasks 3, 17, 40-42."""
+    return f"task{'' if len(indices) == 1 else 's'} {named(indices)}"
 
 
 def check(job: Workload, index: int | None) -> None:

@@ -58,6 +58,11 @@ class Tasks:
         return f"{len(self.succeeded)}/{len(self.array.indices)} done{failed}"
 
     @property
+    def begun(self) -> bool:
+        """Whether any has run, as far as one can tell."""
+        return bool(self.running or self.succeeded or self.failed)
+
+    @property
     def unfinished(self) -> tuple[int, ...]:
         """The indices that have not ended, ascending: those that run come first, mostly."""
         ended = {*self.succeeded, *self.failed}

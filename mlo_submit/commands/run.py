@@ -81,7 +81,8 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     secret = secrets.from_config(config, flags.secret_name)
     backend.submit(job, secret, machine, sync=not flags.skip_secret_sync, replace=replace)
     note(f"{job.name} is submitted. Next:")
-    for words in (("logs", "-f"), ("shell",), ("describe",), ("delete",)):
+    enter = ("logs", "--index", str(job.array.indices[0])) if job.array else ("shell",)
+    for words in (("logs", "-f"), enter, ("describe",), ("delete",)):
         note(f"  {common.line(shared, *words, job.name)}")
     if not follow_log:
         click.echo(job.name)

@@ -97,6 +97,8 @@ class Jobs:
         pods = self._list("pods", labelSelector=f"job-name={whole.name},{arrays.RANK}={place}")
         own, its = arrays.alone(job, pods, whole.tasks, index)
         (found,) = self._workloads([own], its)
+        if not its and found.state == "Pending" and whole.state == "Running":
+            found = replace(found, reason="it waits for its turn")
         return replace(found, index=index)
 
     def failures(self, job: Workload) -> list[Pod]:

@@ -12,7 +12,7 @@ from mlo_submit.backends.kubernetes.kueue import Wait
 from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
-from mlo_submit.tasks import named
+from mlo_submit.tasks import which
 from mlo_submit.workload import Pod, State, Tasks, Workload, parse_time
 
 STOPPED = "mlo-submit/stopped"
@@ -130,7 +130,7 @@ def _state(
     if ended.get("reason") == "DeadlineExceeded":
         return "Failed", TIME_LIMIT, 143
     if ended and tasks and tasks.failed:
-        return "Failed", f"failed: {named(tasks.failed)}", None
+        return "Failed", which(tasks.failed), None
     if ended:
         return (
             ("Failed", of_rank(failure, pods), failure.exit_code)
@@ -153,8 +153,8 @@ def _state(
             return "Preempted" if wait.gave_way else "Pending", wait.text, None
         queue = (metadata.get("labels") or {}).get(KUEUE_LABEL, "")
         return "Pending", f"waits in the queue {queue}" if queue else "is suspended", None
-    if tasks and (tasks.running or not tasks.unfinished):
-        return "Running", f"failed: {named(tasks.failed)}" if tasks.failed else "", None
+    if tasks and tasks.begun and (tasks.running or not (worst and worst.reason)):  # between two tasks it runs, too
+        return "Running", f"failed so far: {which(tasks.failed)}" if tasks.failed else "", None
     often = f"preempted {reasons.times(disrupted)}" if disrupted else ""
     if worst is None:
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
