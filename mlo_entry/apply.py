@@ -8,8 +8,8 @@ import os
 import stat
 import time
 
-from . import accounts, actions, report
-from .errors import BootError, DirectoryError, RefusedError, reason
+from . import accounts, actions, directories, files, report
+from .errors import BootError, RefusedError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = tuple[bool, float, str, int]
 
 LOCK_SECONDS = 15.0  # as lckpwdf(3) waits
-
-
-class AskSeed(BootError):  # no error: it ends the batch of the user
-    """The action waits for what the seed user can do."""
-
-    exit_code = -1
 
 
 def apply_all(batch: Sequence[actions.Action], asked: Mapping[str, str]) -> list[Outcome]:
@@ -55,7 +49,7 @@ def _edit_accounts(action: actions.EditAccounts, _: Mapping[str, str]) -> bool:
     try:
         lock = _account_lock(f"{action.etc}/.pwd.lock")
         try:
-            texts = {name: os.fsdecode(text) for name, path in paths.items() if (text := _read(path)) is not None}
+            texts = {name: os.fsdecode(text) for name, path in paths.items() if (text := files.read(path)) is not None}
             before = accounts.Accounts(**texts)
             after = accounts.edit(before, action.user, action.uid, action.group, action.gid, action.supplementary)
             changed = [
@@ -66,7 +60,7 @@ def _edit_accounts(action: actions.EditAccounts, _: Mapping[str, str]) -> bool:
             for name in changed:
                 status = os.stat(paths[name])
                 mode = stat.S_IMODE(status.st_mode)
-                _replace(paths[name], os.fsencode(getattr(after, name)), mode, status.st_uid, status.st_gid)
+                files.replace(paths[name], os.fsencode(getattr(after, name)), mode, status.st_uid, status.st_gid)
         finally:
             os.close(lock)
     except OSError as error:
@@ -93,118 +87,8 @@ def _account_lock(path: str) -> int:
             return fd
 
 
-def _own_dir(action: actions.OwnDir, _: Mapping[str, str]) -> bool:
-    try:
-        os.mkdir(action.path, action.mode)
-    except FileExistsError:
-        status = os.lstat(action.path)
-        if not stat.S_ISDIR(status.st_mode):
-            raise
-        if (status.st_uid, status.st_gid) == (action.uid, action.gid):
-            return False
-    device = os.lstat(action.path).st_dev
-    os.chown(action.path, action.uid, action.gid)
-    for directory, names, files in os.walk(action.path):
-        names[:] = [name for name in names if os.lstat(f"{directory}/{name}").st_dev == device]
-        for name in names + files:
-            os.lchown(f"{directory}/{name}", action.uid, action.gid)
-    return True
-
-
-def _share_dir(action: actions.ShareDir, _: Mapping[str, str]) -> str | bool:
-    try:
-        return _share(action)
-    except OSError as error:
-        return f"{reason(error)} for {_who(action)} in {_nearest(action.path)}"
-
-
-def _share(action: actions.ShareDir) -> bool:
-    made = False
-    try:
-        status = os.stat(action.path)
-    except FileNotFoundError:
-        made = _make(action.path, 0o770)
-        status = os.stat(action.path)
-    if _is_right(status, action.gid):
-        return made
-    fd = os.open(action.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if status.st_gid != action.gid:
-            # where the path really leads: the seed user owns everybody's home, and a link could name another's
-            real = os.readlink(f"/proc/self/fd/{fd}")
-            parent, name = os.path.split(action.within)
-            if not made and not f"{real}/".startswith(f"{os.path.realpath(parent).rstrip('/')}/{name}/"):
-                return False
-            os.fchown(fd, -1, action.gid)
-        os.fchmod(fd, 0o770 | status.st_mode & (stat.S_ISGID | stat.S_ISVTX))
-    finally:
-        os.close(fd)
-    return True
-
-
-def _is_right(status: os.stat_result, gid: int) -> bool:
-    return status.st_gid == gid and status.st_mode & 0o777 == 0o770 and stat.S_ISDIR(status.st_mode)
-
-
-def _use_dir(action: actions.UseDir, asked: Mapping[str, str]) -> str | bool:
-    try:
-        if _is_right(os.stat(action.path), action.gid):
-            return False
-    except OSError:
-        pass  # what is wrong is told below, if nobody can mend it
-    if action.seed and action.path not in asked:
-        raise AskSeed
-    changed, why = False, asked.get(action.path, "")
-    if why:  # it may be the user's own
-        own = _share_dir(action, asked)
-        changed, why = (False, f"{why}; {own}") if isinstance(own, str) else (own, "")
-    if os.access(f"{action.path}/", action.access):  # with the slash, a file is none
-        return changed
-    problem = (
-        f"{action.purpose}={action.path} cannot be {'used' if os.path.lexists(action.path) else 'created'}: "
-        f"{why or f'permission denied for {_who(action)} in {_nearest(action.path)}'}. "
-        "Set SCRATCH_SEED_USER to the account that owns the directory above, or correct the path"
-    )
-    if action.required:
-        raise DirectoryError(problem)
-    return problem
-
-
-def _who(action: actions.ShareDir) -> str:
-    return f"{action.who} (uid {os.geteuid()})"
-
-
-def _nearest(path: str) -> str:
-    """The nearest directory that can be looked at, with its owner and mode."""
-    while True:
-        try:
-            status = os.stat(path)
-        except OSError:
-            if path == "/":
-                return path
-            path = os.path.dirname(path)
-        else:
-            return f"{path} (owner {status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):o})"
-
-
 def _make_dir(action: actions.MakeDir, _: Mapping[str, str]) -> bool:
-    return _make(action.path, action.mode)
-
-
-def _make(path: str, mode: int) -> bool:
-    try:
-        if stat.S_ISDIR(os.stat(path).st_mode):
-            return False
-    except FileNotFoundError:
-        pass
-    try:
-        os.makedirs(os.path.dirname(path), 0o770, exist_ok=True)
-        os.mkdir(path, mode)
-    except FileExistsError:
-        if not os.path.isdir(path):  # else another pod of the user was faster
-            raise
-        return False
-    return True
+    return files.make_directory(action.path, action.mode)
 
 
 def _write_file(action: actions.WriteFile, _: Mapping[str, str]) -> bool:
@@ -212,13 +96,13 @@ def _write_file(action: actions.WriteFile, _: Mapping[str, str]) -> bool:
         if action.once:
             if os.path.lexists(action.path):
                 return False
-            return _create(action.path, action.content, action.mode)
-        if _read(action.path) == action.content:
+            return files.create(action.path, action.content, action.mode)
+        if files.read(action.path) == action.content:
             status = os.lstat(action.path)
             owned = action.uid in (-1, status.st_uid) and action.gid in (-1, status.st_gid)
             if owned and stat.S_IMODE(status.st_mode) == action.mode:
                 return False
-        _replace(action.path, action.content, action.mode, action.uid, action.gid)
+        files.replace(action.path, action.content, action.mode, action.uid, action.gid)
     except OSError as error:
         if action.required:
             raise RefusedError(
@@ -240,55 +124,6 @@ def _make_pipe(action: actions.MakePipe, _: Mapping[str, str]) -> bool:
     except OSError as error:
         raise RefusedError(f"{action.path} cannot be made, and no job starts without: {reason(error)}") from error
     return True
-
-
-def _create(path: str, content: bytes, mode: int) -> bool:
-    """A new file, whole at once; False when somebody else was faster. NFS has link, and no RENAME_NOREPLACE."""
-    temporary = _write_beside(path, content, mode)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(temporary)
-    return True
-
-
-def _replace(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
-    temporary = _write_beside(path, content, mode, uid, gid)
-    try:
-        os.rename(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-
-
-def _write_beside(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> str:
-    temporary = f"{path}~mlo-{os.urandom(8).hex()}"  # sudo reads no name with a tilde in sudoers.d
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with open(fd, "wb") as file:
-            if (uid, gid) != (-1, -1):
-                os.fchown(fd, uid, gid)
-            if stat.S_IMODE(os.fstat(fd).st_mode) != mode:  # by the umask
-                os.fchmod(fd, mode)
-            file.write(content)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    return temporary
-
-
-def _read(path: str) -> bytes | None:
-    """A regular file's content; None when there is none. Anything else could keep the boot waiting."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-            return file.read()
-    except FileNotFoundError:  # also of an open file, on scratch, where another pod has just replaced it
-        return None
 
 
 def _copy_tree(action: actions.CopyTree, _: Mapping[str, str]) -> bool:
@@ -321,24 +156,14 @@ def _symlink(action: actions.Symlink, _: Mapping[str, str]) -> bool:
 def _remove_tree(action: actions.RemoveTree, _: Mapping[str, str]) -> bool:
     if not os.path.lexists(action.path):
         return False
-    _remove(action.path)
+    files.remove(action.path)
     return True
-
-
-def _remove(path: str) -> None:
-    """What shutil.rmtree does, whose import costs as much as a warm boot's own work. Follows no link."""
-    if os.path.islink(path) or not os.path.isdir(path):
-        os.unlink(path)
-        return
-    for name in os.listdir(path):
-        _remove(f"{path}/{name}")
-    os.rmdir(path)
 
 
 def _set_git_identity(action: actions.SetGitIdentity, _: Mapping[str, str]) -> str | bool:
     from . import gitconfig
 
-    return gitconfig.set_identity(action.path, lambda: _read(action.path) or b"", action.name, action.email)
+    return gitconfig.set_identity(action.path, lambda: files.read(action.path) or b"", action.name, action.email)
 
 
 def _run_hook(action: actions.RunHook, _: Mapping[str, str]) -> str | bool:
@@ -359,9 +184,9 @@ def _warn(action: actions.Warn, _: Mapping[str, str]) -> str:
 
 _APPLY: Mapping[type[actions.Action], Callable[[Any, Mapping[str, str]], str | bool]] = {
     actions.EditAccounts: _edit_accounts,
-    actions.OwnDir: _own_dir,
-    actions.ShareDir: _share_dir,
-    actions.UseDir: _use_dir,
+    actions.OwnDir: directories.own,
+    actions.ShareDir: directories.share,
+    actions.UseDir: directories.use,
     actions.MakeDir: _make_dir,
     actions.WriteFile: _write_file,
     actions.MakePipe: _make_pipe,

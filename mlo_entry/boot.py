@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from . import accounts, report
 from .actions import ROOT, SEED, USER, ShareDir, UseDir
-from .apply import AskSeed, apply_all
+from .apply import apply_all
 from .become import run_as
+from .directories import AskSeed
 from .errors import BootError
 from .host import Identity
 from .record import Record

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlo_entry import actions, apply, gitconfig
+from mlo_entry import actions, apply, directories, gitconfig
 from mlo_entry.actions import USER
 
 ME = (os.getuid(), os.getgid())
@@ -180,7 +180,7 @@ def use(path: Path, *, required: bool = True, seed: str = "seed") -> actions.Use
 
 def test_use_dir_asks_the_seed_user_first(tmp_path: Path) -> None:
     action = use(tmp_path / "d")
-    assert run(action)[2] == apply.AskSeed.exit_code
+    assert run(action)[2] == directories.AskSeed.exit_code
     assert run(action.asked_of_seed()) == (True, "", 0)
     assert run(action) == (False, "", 0)
 
