@@ -45,14 +45,22 @@ def environ(passed: Mapping[str, str]) -> dict[bytes, bytes]:
 def let_go(script: bytes) -> None:
     """Give the hand-off's bash the job's environment, which it waits for: from here on the command runs.
 
-    A child writes, since the pipe holds less than an environment may, and bash may never come to read it.
+    A child writes what the pipe does not hold, or all where bash does not wait yet: it may never come to read it.
     """
-    if not os.fork():
+    fd = -1
+    try:
+        fd = os.open(JOB_SH, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        script = script[os.write(fd, script) :]
+    except OSError:
+        pass
+    if script and not os.fork():
         try:
             with open(JOB_SH, "wb") as pipe:
                 pipe.write(script)
         finally:
             os._exit(0)
+    if fd >= 0:
+        os.close(fd)
 
 
 def is_starting(pid: int) -> bool:
