@@ -44,10 +44,13 @@ ensure_packages() {
     command -v apt-get >/dev/null || die "missing: ${missing[*]}. This is no Debian or Ubuntu: install them, then run this again"
     say "installing ${missing[*]}"
     log=$(mktemp)
+    mkdir -p "$MLO_CACHE"
     (
+        flock 9  # apt-get does not wait for another one, and tests run at the same time
         as_root apt-get update -qq &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
-    ) >"$log" 2>&1 || die "${missing[*]} cannot be installed: $(cat "$log")"
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+                install -qq -y --no-install-recommends "${missing[@]}"
+    ) >"$log" 2>&1 9>"$MLO_CACHE/apt.lock" || die "${missing[*]} cannot be installed: $(cat "$log")"
     rm "$log"
 }
 

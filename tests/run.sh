@@ -11,6 +11,7 @@ usage() {
 Usage: tests/run.sh [lint | unit | container | engine | cluster]...
 
 Runs these stages, or all of them, as root or as a user with sudo. A stage that fails does not keep the next from running.
+Engine and cluster run at the same time, since their tests mostly wait; the log of the second comes after that of the first.
 A Docker Engine that is started for them ends with this run. Caches are in ${XDG_CACHE_HOME:-~/.cache}/mlo, and nothing is
 written into the checkout. With CI=true a skipped test fails the run unless tests/allowed-skips.txt lists it.
 END
@@ -53,23 +54,26 @@ stage_engine() {
 
 stage_cluster() { tests/cluster/run.sh; }
 
-# However this run ends, the stage that runs is ended first, as by Ctrl-C, which lets pytest clean up; then the engine goes.
+# However this run ends, the stages that run are ended first, as by Ctrl-C, which lets pytest clean up; then the engine goes.
 # TERM is for a stage that ignores it, as all do that a shell without job control starts by `&`.
-running=
+declare -A running=() started=()
 end_stage() {
     local signal tries
     for signal in INT TERM KILL; do
-        kill "-$signal" -- "-$running" 2>/dev/null || return 0
+        kill "-$signal" -- "-$1" 2>/dev/null || return 0
         for ((tries = 0; tries < 300; tries++)); do
-            kill -0 -- "-$running" 2>/dev/null || return 0
+            kill -0 -- "-$1" 2>/dev/null || return 0
             sleep 0.1
         done
     done
 }
 finish() {
-    local code=$?
+    local code=$? stage
     trap - EXIT INT TERM HUP  # a second signal ends this at once
-    [ -z "$running" ] || end_stage
+    for stage in "${!running[@]}"; do
+        end_stage "${running[$stage]}"
+    done
+    [ ! -e "${later-}" ] || { cat "$later" && rm "$later"; }
     stop_engine
     exit "$code"
 }
@@ -95,25 +99,43 @@ export HYPOTHESIS_STORAGE_DIRECTORY=$MLO_CACHE/hypothesis
 summary=()
 passed=0
 first_failure=0
-for stage in "${stages[@]}"; do
-    printf '\n== %s\n' "$stage"
-    start=$SECONDS
-    code=0
+
+begin() {
+    started[$1]=$SECONDS
     set -m  # a process group for the stage, in which an interrupt reaches all of it
-    "stage_$stage" </dev/null &
-    running=$!
+    "stage_$1" </dev/null &
+    running[$1]=$!
     set +m
-    wait "$running" || code=$?
-    running=
-    result=passed
+}
+await() {
+    local code=0 result=passed seconds
+    wait "${running[$1]}" || code=$?
+    unset "running[$1]"
+    seconds=$((SECONDS - started[$1]))
     if [ $code = 0 ]; then
         passed=$((passed + 1))
     else
         result="FAILED with exit code $code"
         [ $first_failure != 0 ] || first_failure=$code
     fi
-    summary+=("$(printf '%-9s  %4d s  %s' "$stage" $((SECONDS - start)) "$result")")
-    printf '== %s: %s after %d s\n' "$stage" "$result" $((SECONDS - start))
+    summary+=("$(printf '%-9s  %4d s  %s' "$1" "$seconds" "$result")")
+    [ -z "${2-}" ] || { cat "$2" && : >"$2"; }
+    printf '== %s: %s after %d s\n' "$1" "$result" "$seconds"
+}
+
+later=$(mktemp)
+for stage in "${stages[@]}"; do
+    [ -z "${started[$stage]-}" ] || continue
+    printf '\n== %s\n' "$stage"
+    begin "$stage"
+    if [ "$stage" = engine ] && [[ " ${stages[*]} " == *" cluster "* ]]; then
+        begin cluster >"$later" 2>&1
+        await engine
+        printf '\n== cluster\n'
+        await cluster "$later"
+    else
+        await "$stage"
+    fi
 done
 
 printf '\n'
