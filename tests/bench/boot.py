@@ -19,7 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.container.rig import ENTRY, RIG, UID, USER, Pod, Scratch, grow_tree, mount, unmount
+from tests.container.machine import ENTRY, RIG, UID, USER, mount, unmount
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import grow_tree
 
 FILES, SIZE = 1096, 7_100_000  # as oh-my-zsh has
 STARTS = ("root", "uid")

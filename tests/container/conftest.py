@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.rig import RIG, Pod, Scratch, grow_tree, mount, unmount
+from tests.container.machine import RIG, mount, unmount
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import grow_tree
 
 MakePod = Callable[..., Pod]
 MakeScratch = Callable[..., Scratch]

@@ -9,7 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import GID, GROUP, SEED_UID, UID, USER, Pod, Scratch, snapshot
+from tests.container.machine import GID, GROUP, SEED_UID, UID, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot
 
 CACHE_SECONDS = 1
 

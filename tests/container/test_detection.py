@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.container.rig import UID, Pod, Scratch, snapshot
+from tests.container.machine import UID
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot
 
 CACHE_SECONDS = 1
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import HOME, USER, Pod, Scratch
+from tests.container.machine import HOME, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
 
 WHO = {"GIT_USER_NAME": "J. Doe", "GIT_USER_EMAIL": "j@doe.org"}
 SHOW = "git config --global user.name; git config --global user.email"

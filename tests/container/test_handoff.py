@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import HOME, UID, USER, Pod
+from tests.container.machine import HOME, UID, USER
+from tests.container.pod import Pod
 
 CACHE_SECONDS = 1
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import GID, HOME, RIG, UID, USER, Pod, Scratch, mount, snapshot, tree, unmount
+from tests.container.machine import GID, HOME, RIG, UID, USER, mount, unmount
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot, tree
 
 LINKS = {
     ".zsh_history": ".zsh_history",

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod, MakeScratch
-from tests.container.rig import GID, SEED_UID, UID, Pod, Scratch, until
+from tests.container.machine import GID, SEED_UID, UID, until
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
 
 OTHER = 4242
 

@@ -7,7 +7,11 @@ import time
 import pytest
 
 from tests.container.conftest import MakePod, MakeScratch
-from tests.container.rig import ANY, ERRORS, GID, HOME, RIG, UID, USER, Live, Pod, Result, Scratch, tree, until
+from tests.container.live import ANY, Live, Result
+from tests.container.machine import GID, HOME, RIG, UID, USER, until
+from tests.container.pod import Pod
+from tests.container.scratch import ERRORS, Scratch
+from tests.container.trees import tree
 
 CACHE_SECONDS = 1
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import GID, HOME, SEED_UID, UID, USER, Pod, Scratch, snapshot
+from tests.container.machine import GID, HOME, SEED_UID, UID, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot
 
 
 def facts(path: Path) -> tuple[int, int, str]:

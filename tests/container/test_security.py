@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import ANY, BIN, ENTRY, UID, USER, Pod, Scratch, snapshot
+from tests.container.live import ANY
+from tests.container.machine import BIN, ENTRY, UID, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot
 
 CACHE_SECONDS = 1
 

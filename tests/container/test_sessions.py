@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import ENTRY, GID, HOME, UID, USER, Live, Pod, Scratch, snapshot
+from tests.container.live import Live
+from tests.container.machine import ENTRY, GID, HOME, UID, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
+from tests.container.trees import snapshot
 
 VARIABLES = (
     "ZDOTDIR", "ZSH", "HISTFILE", "GIT_CONFIG_GLOBAL", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "HF_HOME",

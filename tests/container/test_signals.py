@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.container.conftest import MakePod
-from tests.container.rig import MS_BIND, MS_REMOUNT, Live, Pod, Scratch, mount, until
+from tests.container.live import Live
+from tests.container.machine import MS_BIND, MS_REMOUNT, mount, until
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
 
 CHECKPOINT = """
 import os, signal, sys, time

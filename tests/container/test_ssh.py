@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.rig import HOME, UID, USER, Pod, Scratch
+from tests.container.machine import HOME, UID, USER
+from tests.container.pod import Pod
+from tests.container.scratch import Scratch
 
 MARK = "KEY-MATERIAL"
 
