@@ -60,6 +60,7 @@ class Flags:
     pvc: str | None = None
     node_types: tuple[str, ...] = ()
     queue: str | None = None
+    priority: str | None = None
     host_ipc: bool = False
     large_shm: bool = False
     shm_size: str | None = None
@@ -99,6 +100,7 @@ class Job:
     pvc: str
     node_types: tuple[str, ...]
     queue: str
+    priority: str | None
     host_ipc: bool
     large_shm: bool
     shm_size: str | None
@@ -180,6 +182,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         pvc=flags.pvc or config.pvc,
         node_types=flags.node_types,
         queue=flags.queue or config.queue,
+        priority=flags.priority,
         host_ipc=flags.host_ipc,
         large_shm=flags.large_shm,
         shm_size=flags.shm_size,

@@ -20,10 +20,12 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuedJob:
-    """A job of mine. `before` counts the jobs that wait before it; None: it was admitted."""
+    """A job of mine. `before` counts the jobs that wait before it, None: it was admitted. They are `exact`ly those that
+    share its quota, or else only those of its queue."""
 
     name: str
-    before: int | None
+    before: int | None = None
+    exact: bool = True
     reason: str = ""
 
 
@@ -61,7 +63,7 @@ def as_text(queue: Queue) -> list[str]:
         lines.append(f"  {resource.used}{of} {resource.name} used ({resource.flavor})")
     columns = {
         "JOB": [job.name for job in queue.jobs],
-        "BEFORE": ["" if job.before is None else str(job.before) for job in queue.jobs],
+        "BEFORE": ["" if job.before is None else f"{'' if job.exact else '≥'}{job.before}" for job in queue.jobs],
         "REASON": [job.reason or ("admitted" if job.before is None else "waits") for job in queue.jobs],
     }
     if queue.jobs:

@@ -174,6 +174,13 @@ OPTIONS = (
         "--queue", type=values.Value("name", units.label_value), help="Queue of the scheduler, instead of MLO_QUEUE."
     ),
     click.option(
+        "--priority",
+        metavar="CLASS",
+        type=values.SUBDOMAIN,
+        help="Priority: a WorkloadPriorityClass in a queue of Kueue; elsewhere a PriorityClass, instead of "
+        "MLO_PRIORITY_CLASS.",
+    ),
+    click.option(
         "--pvc", metavar="NAME", type=values.SUBDOMAIN, help="Volume claim of the scratch, instead of SCRATCH_PVC."
     ),
     click.option(

@@ -136,6 +136,13 @@ def commands(port: int, cgroup: str) -> dict[str, list[str]]:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={run}/tls.crt",
             f"--service-account-signing-key-file={run}/tls.key",
+            # How it shows an API server behind it who asks.
+            f"--proxy-client-cert-file={run}/tls.crt",
+            f"--proxy-client-key-file={run}/tls.key",
+            f"--requestheader-client-ca-file={run}/tls.crt",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         ],
         "kube-controller-manager": [
             f"{bin}/kube-controller-manager",

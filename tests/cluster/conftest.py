@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,18 @@ from tests.cluster.lab import GID, GROUP, UID, USER, Lab, Laptop
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_PATH = (Path("/usr/local/bin"), Path("/usr/bin"), Path("/bin"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each test goes to whoever is free, but those of Kueue together: their controller takes seconds to start."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file, *_ = nodeid.split("::")
+            return file if file.endswith("/test_kueue.py") else nodeid
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,13 @@ print(json.dumps({
 }))
 """
 
-# Runs until it is stopped, and then takes a second to write its checkpoint; started again with one, it is done.
+# Runs until it is stopped, notes each signal, and takes a second to write its checkpoint; started again with one, it is
+# done.
 TRAIN = """
 import os, signal, sys, time
 def stop(number, frame):
+    with open("signals", "a") as file:
+        print(number, file=file)
     time.sleep(1)
     with open("checkpoint", "w") as file:
         file.write("trained")

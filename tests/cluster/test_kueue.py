@@ -1,16 +1,13 @@
-"""Jobs in a queue of Kueue, by its real controller: one GPU, two jobs, and who gives way to whom.
-
-Run with MLO_TEST_KUEUE=1: once in a few runs Kueue has not let the next job in 30 s after a deletion.
-"""
+"""Jobs in a queue of Kueue, by its real controller: one GPU, two jobs, and who gives way to whom."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,6 @@ import yaml
 from tests.cluster.cluster import HERE, output
 from tests.cluster.jobs import TRAINING
 from tests.cluster.lab import Lab, Laptop, until
-
-pytestmark = pytest.mark.skipif("MLO_TEST_KUEUE" not in os.environ, reason="MLO_TEST_KUEUE is not set")
 
 Told = dict[str, Any]
 
@@ -40,18 +35,25 @@ def kueue(lab: Lab) -> Iterator[None]:
     def apply(*argv: str | Path, stdin: str = "") -> None:
         subprocess.run([*admin, "apply", "--server-side", *argv], check=True, input=stdin, text=True)
 
+    def wait(condition: str, *what: str) -> None:
+        subprocess.run([*admin, "wait", f"--for=condition={condition}", "--timeout=60s", *what], check=True)
+
     shutil.copy(programs / "kueue", run)
     roles = [*sorted((programs / "rbac").glob("*_viewer_role.yaml")), programs / "rbac/batch_user_role.yaml"]
     apply(f"--filename={programs}/bases", *(f"--filename={role}" for role in roles))
-    apply("--filename=-", stdin=(HERE / "kueue/controller.yaml").read_text().replace("$IMAGE", lab.image))
-    ready = ["wait", "--for=condition=Ready", "--timeout=60s", "--namespace=kueue-system", "pod/kueue"]
-    subprocess.run([*admin, *ready], check=True)
+    wait("Established", f"--filename={programs}/bases")
+    server = json.loads((run / "admin.kubeconfig").read_text())["clusters"][0]["cluster"]["server"]
+    controller = (HERE / "kueue/controller.yaml").read_text()
+    controller = controller.replace("$IMAGE", lab.image).replace("$PORT", server.rpartition(":")[2])
+    apply("--filename=-", stdin=controller)
+    wait("Ready", "--namespace=kueue-system", "pod/kueue")
+    wait("Available", "apiservice/v1beta1.visibility.kueue.x-k8s.io")
     hooks = json.dumps({"apiVersion": "v1", "kind": "List", "items": webhooks(programs, run / "tls.crt")})
     apply("--filename=-", stdin=hooks)
     apply(f"--filename={HERE}/kueue/queues.yaml")
     yield
-    subprocess.run([*admin, "delete", "--filename=-"], check=True, input=hooks, text=True)
-    subprocess.run([*admin, "delete", "namespace", "kueue-system", "--wait=false"], check=True)
+    for gone in (hooks, controller):
+        subprocess.run([*admin, "delete", "--filename=-", "--wait=false"], check=True, input=gone, text=True)
 
 
 def webhooks(programs: Path, certificate: Path) -> list[Told]:
@@ -96,57 +98,76 @@ def listed(laptop: Laptop, name: str) -> Told:
     return found
 
 
-def comes_to(laptop: Laptop, name: str, state: str, reason: str = "") -> Told:
+def comes_to(laptop: Laptop, name: str, state: str, reason: str = "") -> list[tuple[str, str]]:
+    """Wait until `list` tells this state and reason; returns what it has told on the way, each once."""
     seen: list[tuple[str, str]] = []
 
-    def there() -> Told | None:
+    def there() -> bool:
         job = listed(laptop, name)
         seen.append((job["state"], job["reason"]))
-        return job if seen[-1] == (state, reason) else None
+        return seen[-1] == (state, reason)
 
     try:
-        found: Told = until(there, f"{name} is {state}: {reason}", 30)
+        until(there, f"{name} is {state}: {reason}", 30)
     except AssertionError as error:
         raise AssertionError(f"{error}; seen: {list(dict.fromkeys(seen))}") from None
-    return found
+    return list(dict.fromkeys(seen))
 
 
-FULL = "waits in the queue team: 1 more nvidia.com/gpu must become free; {} before it"
+FULL = "waits in the queue {}: 1 more nvidia.com/gpu must become free; {} before it"
 
 
 def test_jobs_wait_for_each_other(queued: Callable[..., str], laptop: Laptop) -> None:
-    """Each says how many are before it; the next starts when one ends; `queue` tells the same."""
+    """Each says how many are before it, in any queue; the next starts when one ends; `queue` tells the same."""
     first = queued("first", *BRIEF)
     comes_to(laptop, first, "Running")
-    second, third = queued("second", "--train", "--gpus", "1", "--", "true"), queued("third", *BRIEF)
-    comes_to(laptop, second, "Pending", FULL.format("0 jobs"))
-    comes_to(laptop, third, "Pending", FULL.format("1 job"))
-    (told,) = json.loads(laptop.submit("queue", "--json").stdout)
-    assert [(job["name"], job["before"]) for job in told["jobs"]] == [(first, None), (second, 0), (third, 1)]
-    assert told["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": None}]
-    (told,) = json.loads(laptop.submit("queue", "--json", kubeconfig=laptop.lab.as_user("admin")).stdout)
-    assert told["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": "1"}]
-    assert (told["admitted"], told["waiting"]) == (1, 2)
+    second, third = (
+        queued("second", "--train", "--gpus", "1", "--", "true"),
+        queued("third", "--queue", "guests", *BRIEF),
+    )
+    comes_to(laptop, second, "Pending", FULL.format("team", "0 jobs"))
+    comes_to(laptop, third, "Pending", FULL.format("guests", "1 job"))
+    guests, team = json.loads(laptop.submit("queue", "--json").stdout)
+    assert [(job["name"], job["before"], job["exact"]) for job in guests["jobs"]] == [(third, 1, True)]
+    assert [(job["name"], job["before"]) for job in team["jobs"]] == [(first, None), (second, 0)]
+    assert team["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": None}]
+    guests, team = json.loads(laptop.submit("queue", "--json", kubeconfig=laptop.lab.as_user("admin")).stdout)
+    assert team["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": "1"}]
+    assert [(queue["admitted"], queue["waiting"]) for queue in (guests, team)] == [(0, 1), (1, 1)]
     assert laptop.submit("delete", first, "--yes").returncode == 0
     comes_to(laptop, second, "Succeeded")
     comes_to(laptop, third, "Running")
 
 
 def test_a_job_that_can_never_start_says_so(queued: Callable[..., str], laptop: Laptop) -> None:
+    """One that is too large for the quota, and one of a priority that the member may not look up."""
     much = queued("much", "--train", "--gpus", "2", "--", "true")
-    never = "waits in the queue team: it asks for 2 nvidia.com/gpu of 1 in all; 0 jobs before it"
-    comes_to(laptop, much, "Pending", never)
+    never = "waits in the queue team: it asks for 2 nvidia.com/gpu of 1 in all; {} before it"
+    comes_to(laptop, much, "Pending", never.format("0 jobs"))
+    lost = queued("lost", "--priority", "none", "--train", "--", "true")
+    untaken = "waits in the queue team: Kueue has not taken it up yet (is there a WorkloadPriorityClass none?)"
+    comes_to(laptop, lost, "Pending", untaken)
+    admin = laptop.lab.as_user("admin")
+    done = laptop.submit("run", "--priority", "none", "--train", "--", "true", kubeconfig=admin)
+    assert (done.returncode, "there is no WorkloadPriorityClass none" in done.stderr) == (73, True)
 
 
 def test_a_higher_priority_goes_first(
     queued: Callable[..., str], laptop: Laptop, lab: Lab, scratch: Callable[[str], str]
 ) -> None:
-    """The lower job writes its checkpoint, waits, and goes on from there, though it may not fail even once."""
-    low = queued("low", "--gpus", "1", *TRAINING)
+    """The lower job is told once, writes its checkpoint, waits, and goes on from there, though it may not fail once."""
+    low = queued("low", "--gpus", "1", "--grace", "5", *TRAINING)
     lab.wait_for_log(low, "started")
-    high = queued("high", *BRIEF, MLO_PRIORITY_CLASS="urgent")
-    comes_to(laptop, low, "Preempted", f"gave way to a job of higher priority; {FULL.format('0 jobs')}")
+    high = queued("high", "--priority", "urgent", *BRIEF)
+    gave_way = f"gave way to a job of higher priority; {FULL.format('team', '0 jobs')}"
+    way = comes_to(laptop, low, "Preempted", gave_way)
     comes_to(laptop, high, "Running")
     assert scratch(f"{laptop.working_dir}/low/checkpoint") == "trained"
+    assert scratch(f"{laptop.working_dir}/low/signals").split() == ["15"]
     assert laptop.submit("delete", high, "--yes").returncode == 0
-    comes_to(laptop, low, "Succeeded")
+    way += comes_to(laptop, low, "Succeeded")
+    states = [state for state, _ in groupby(state for state, _ in way)]
+    assert states.count("Preempted") == 1, way
+    told = json.loads(laptop.submit("describe", "--json", low).stdout)
+    assert [event["text"] for event in told["events"]].count("gave way to another job of its queue") == 1
+    assert (told["restarts"], lab.get("job", low)["status"].get("failed", 0)) == (0, 0)

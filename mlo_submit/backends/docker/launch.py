@@ -44,6 +44,8 @@ def _here(job: Job, machine: Machine) -> Job:
             "Docker has no queue for the tasks of an array on this one machine: leave out --array and --sweep, and run "
             f"one task, with --env MLO_ARRAY_INDEX={job.array.indices[0]}; or choose another --backend."
         )
+    if job.priority:
+        raise RefusedError("Docker has no queue, and no priority in it: leave --priority out.")
     if job.gpus and not machine.has_gpu:
         warn(f"this machine has no NVIDIA GPU: {job.name} runs without the {job.gpus} that it asks for.")
     mounts = tuple(changed(mount, source=str(machine.path(mount.source))) for mount in job.mounts)

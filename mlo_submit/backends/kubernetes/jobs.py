@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mlo_submit import kube, labels, tasks
-from mlo_submit.backends.kubernetes import arrays, events, kueue, leftovers, words
+from mlo_submit.backends.kubernetes import admission, arrays, events, leftovers, words
 from mlo_submit.backends.kubernetes.asking import everything, no_collection, together
 from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL, QUEUE_LABELS
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied, path
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
 from mlo_submit.machine import Machine
 from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
@@ -119,40 +119,16 @@ class Jobs:
             event for kind in kinds for event in self._events(f"involvedObject.kind={kind},reason={WARNINGS[kind]}")
         ]
         warnings = {event["involvedObject"]["uid"]: event["message"] for event in told}
-        waits = kueue.waiting(self._of_kueue("workloads") or []) if any(map(words.queued, jobs)) else {}
+        queued = [job for job in jobs if words.queued(job)]
+        waits = admission.waits(self.cluster, self.config.namespace, queued) if queued else {}
         return [words.workload(job, its, warnings, waits.get(job["metadata"].get("uid", ""))) for job, its in pairs]
 
     def queues(self) -> Queues:
-        """The LocalQueues of the namespace, and, where they may be seen, their ClusterQueues."""
+        """What Kueue tells of the LocalQueues of the namespace."""
         if self.config.scheduler in QUEUE_LABELS:
             return Queues(note=f"{self.config.scheduler} does not tell here what waits in its queues.")
-        locals_, workloads, jobs = together(
-            lambda: self._of_kueue("localqueues"),
-            lambda: self._of_kueue("workloads"),
-            lambda: self._list("jobs", labelSelector=f"{labels.mine(self.user)},{KUEUE_LABEL}"),
-        )
-        if locals_ is None:
-            return Queues(note=kueue.UNSEEN)
-        names = list(dict.fromkeys(each["spec"].get("clusterQueue", "") for each in locals_))
-        clusters = dict(zip(names, together(*(partial(self._cluster_queue, name) for name in names)), strict=True))
-        mine = {job["metadata"]["uid"]: job["metadata"]["name"] for job in jobs}
-        return kueue.queues(locals_, clusters, workloads or [], mine)
-
-    def _of_kueue(self, kind: str) -> list[JSON] | None:
-        """Its objects in the namespace; None where it is not there, or they may not be seen."""
-        found = self._seen(f"{kueue.API}/namespaces/{self.config.namespace}/{kind}")
-        return None if found is None else list(found["items"])
-
-    def _cluster_queue(self, name: str) -> JSON:
-        return self._seen(f"{kueue.API}/clusterqueues/{name}") or {}
-
-    def _seen(self, place: str) -> JSON | None:
-        try:
-            return self.cluster.call("GET", place)
-        except (ApiRefusal, Denied) as error:
-            if error.status not in (403, 404):
-                raise
-            return None
+        mine = partial(self._list, "jobs", labelSelector=f"{labels.mine(self.user)},{KUEUE_LABEL}")
+        return admission.queues(self.cluster, self.config.namespace, mine)
 
     def _read(self, name: str) -> JSON:
         """The Job of that name; empty where there is none."""

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mlo_submit.backends.kubernetes.manifest import KUEUE_LABEL, PRIORITY_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.queues import Queue, QueuedJob, Queues, Resource
 
 API: Final = "/apis/kueue.x-k8s.io/v1beta1"
+VISIBILITY: Final = "/apis/visibility.kueue.x-k8s.io/v1beta1"
 
 UNSEEN: Final = (
     "The cluster has no Kueue, or its queues are not for you to see. Without it, a job starts when a node has room; "
@@ -28,41 +30,91 @@ GAVE_WAY: Final[Mapping[str, str]] = {
 }
 
 
+PARTIAL: Final = (
+    "How many jobs are before yours is told of each queue alone: others that share its quota may be before them, too. "
+    "Kueue tells more where its visibility API is served, and you may read it."
+)
+
+# The evictions after which a Workload goes to the end of those of its priority.
+REQUEUED: Final = ("PodsReadyTimeout", "AdmissionCheck")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """Why a job waits. `before` counts the jobs before it; `gave_way` is empty where it has not run yet."""
+    """Why a job waits. `gave_way` is empty where it has not run yet.
+
+    `before` counts the jobs before it: `exact`ly those that share the quota, or else only those of the same queue; None
+    where Kueue has not taken it up.
+    """
 
     queue: str
-    before: int
+    before: int | None
+    exact: bool = False
     why: str = ""
     gave_way: str = ""
 
     @property
     def text(self) -> str:
         """All of it, as the reason of a state."""
-        jobs = "1 job" if self.before == 1 else f"{self.before} jobs"
-        why = f"{self.why}; " if self.why else ""
-        gave_way = f"{self.gave_way}; " if self.gave_way else ""
-        return f"{gave_way}waits in the queue {self.queue}: {why}{jobs} before it"
+        told = "; ".join(filter(None, (self.why, self._place)))
+        return f"{self.gave_way}; " * bool(self.gave_way) + f"waits in the queue {self.queue}: {told}"
+
+    @property
+    def _place(self) -> str:
+        if self.before is None:
+            return ""
+        if not self.exact and not self.before:
+            return "no other of this queue before it"
+        return (
+            ("" if self.exact else "at least ")
+            + ("1 job" if self.before == 1 else f"{self.before} jobs")
+            + " before it"
+        )
 
 
-def waiting(workloads: Iterable[Mapping[str, Any]]) -> dict[str, Wait]:
-    """Those of a namespace that wait, by the uid of their Job."""
+def positions(orders: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, int]:
+    """How many are before a Workload, by its name, as the visibility API has it for each LocalQueue."""
+    return {each["metadata"]["name"]: each.get("positionInClusterQueue", 0) for order in orders for each in order}
+
+
+def waiting(workloads: Iterable[Mapping[str, Any]], known: Mapping[str, int]) -> dict[str, Wait]:
+    """Those of a namespace that wait, by the uid of their Job. `known` are their positions, where those are told."""
     pending = [each for each in workloads if _waits(each)]
-    pending.sort(key=lambda each: (-each["spec"].get("priority", 0), each["metadata"]["creationTimestamp"]))
+    pending.sort(key=lambda each: (-each["spec"].get("priority", 0), _since(each)))
     found: dict[str, Wait] = {}
     before: dict[str, int] = {}
     for each in pending:
-        queue = each["spec"].get("queueName", "")
+        queue, name = each["spec"].get("queueName", ""), each["metadata"]["name"]
         if uid := owner(each):
             found[uid] = Wait(
                 queue=queue,
-                before=before.get(queue, 0),
+                before=known.get(name, before.get(queue, 0)),
+                exact=name in known,
                 why=why(each),
                 gave_way=_gave_way(each),
             )
         before[queue] = before.get(queue, 0) + 1
     return found
+
+
+def untaken(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Wait]:
+    """What to say of Jobs in a queue, by their uid, until they have a Workload."""
+    found = {}
+    for job in jobs:
+        labels = job["metadata"]["labels"]
+        priority = labels.get(PRIORITY_LABEL)
+        hint = f" (is there a WorkloadPriorityClass {priority}?)" if priority else ""
+        found[job["metadata"]["uid"]] = Wait(
+            queue=labels[KUEUE_LABEL], before=None, why=f"Kueue has not taken it up yet{hint}"
+        )
+    return found
+
+
+def _since(workload: Mapping[str, Any]) -> str:
+    evicted = _true(workload, "Evicted")
+    if evicted.get("reason") in REQUEUED:
+        return str(evicted["lastTransitionTime"])
+    return str(workload["metadata"]["creationTimestamp"])
 
 
 def owner(workload: Mapping[str, Any]) -> str:
@@ -116,6 +168,7 @@ def queues(
     locals_: Sequence[Mapping[str, Any]],
     clusters: Mapping[str, Mapping[str, Any]],
     workloads: Sequence[Mapping[str, Any]],
+    waits: Mapping[str, Wait],
     mine: Mapping[str, str],
 ) -> Queues:
     """The LocalQueues of a namespace. `clusters` are their ClusterQueues by name; see `queue` for the rest."""
@@ -126,14 +179,17 @@ def queues(
         f"The quota of {hidden} is not for you to see, and what is used is told of your namespace alone: ask the "
         "administrator for the right to get clusterqueues."
     )
-    found = (queue(each, clusters[each["spec"].get("clusterQueue", "")], workloads, mine) for each in locals_)
-    return Queues(queues=tuple(found), note=note if hidden else "")
+    notes = [note] if hidden else []
+    notes += [PARTIAL] if any(uid in mine and not wait.exact for uid, wait in waits.items()) else []
+    found = (queue(each, clusters[each["spec"].get("clusterQueue", "")], workloads, waits, mine) for each in locals_)
+    return Queues(queues=tuple(found), note="\n".join(notes))
 
 
 def queue(
     local: Mapping[str, Any],
     cluster: Mapping[str, Any],
     workloads: Sequence[Mapping[str, Any]],
+    waits: Mapping[str, Wait],
     mine: Mapping[str, str],
 ) -> Queue:
     """A LocalQueue.
@@ -142,19 +198,16 @@ def queue(
         local: as the API has it.
         cluster: its ClusterQueue; empty where it may not be seen, and then the use is that of `local` alone.
         workloads: of the namespace.
+        waits: those of them that wait.
         mine: the names of my Jobs, by their uid.
     """
     name = local["metadata"]["name"]
     status = local.get("status") or {}
-    waits = waiting(workloads)
-    jobs = []
-    for each in workloads:
-        uid = owner(each)
-        if each["spec"].get("queueName") != name or uid not in mine or _true(each, "Finished"):
-            continue
-        wait = waits.get(uid)
-        why = f"{wait.gave_way}; {wait.why}".strip("; ") if wait else ""
-        jobs.append(QueuedJob(name=mine[uid], before=wait.before if wait else None, reason=why))
+    jobs = [
+        _queued(mine[uid], waits.get(uid))
+        for each in workloads
+        if each["spec"].get("queueName") == name and (uid := owner(each)) in mine and not _true(each, "Finished")
+    ]
     return Queue(
         name=name,
         cluster_queue=local["spec"].get("clusterQueue", ""),
@@ -163,6 +216,13 @@ def queue(
         resources=_resources(status, cluster),
         jobs=tuple(sorted(jobs, key=lambda job: (job.before is not None, job.before or 0, job.name))),
     )
+
+
+def _queued(name: str, wait: Wait | None) -> QueuedJob:
+    if not wait:
+        return QueuedJob(name=name)
+    why = "; ".join(filter(None, (wait.gave_way, wait.why)))
+    return QueuedJob(name=name, before=wait.before, exact=wait.exact, reason=why)
 
 
 def _resources(status: Mapping[str, Any], cluster: Mapping[str, Any]) -> tuple[Resource, ...]:

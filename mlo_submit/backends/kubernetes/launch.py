@@ -8,7 +8,8 @@ from typing import Any
 
 from mlo_submit import kube, yaml
 from mlo_submit import secret as secrets
-from mlo_submit.backends.kubernetes.manifest import check, render, service
+from mlo_submit.backends.kubernetes import kueue
+from mlo_submit.backends.kubernetes.manifest import check, in_kueue, render, service
 from mlo_submit.backends.kubernetes.words import finished
 from mlo_submit.errors import MloError, RefusedError, note, warn
 from mlo_submit.job import Job
@@ -72,18 +73,20 @@ def _serve(cluster: Cluster, job: Job, made: JSON) -> None:
 
 
 def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
-    """Check that the job's claims exist, and mirror .env: two requests at once, and a third only to write.
+    """Check that the job's claims and its priority exist, and mirror .env: all at once, and then a request to write.
 
     Raises:
-        RefusedError: a claim or the namespace does not exist, or the Secret is somebody else's.
+        RefusedError: one of them or the namespace does not exist, or the Secret is somebody else's.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     claims = dict.fromkeys([job.pvc, *(mount.source for mount in job.mounts)])
     with ThreadPoolExecutor() as pool:
         checks = [pool.submit(_check_claim, cluster, job.config.namespace, claim) for claim in claims]
+        priority = pool.submit(_check_priority, cluster, job)
         current = pool.submit(secrets.read, cluster, secret) if sync else None
         unknown = [claim for claim, check in zip(claims, checks, strict=True) if not check.result()]
+        priority.result()
         stored = current.result() if current else None
     if unknown:
         warn(f"whether the PVC {', '.join(unknown)} exists was not checked: you may not read PVCs in that namespace.")
@@ -95,16 +98,38 @@ def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
 
 def _check_claim(cluster: Cluster, namespace: str, claim: str) -> bool:
     """Whether a claim is known to exist; False where the user may not ask."""
+    exists = _exists(cluster, path("persistentvolumeclaims", namespace, claim))
+    if exists is False:
+        raise RefusedError(_no_claim(cluster, namespace, claim))
+    return bool(exists)
+
+
+def _check_priority(cluster: Cluster, job: Job) -> None:
+    if not job.priority:
+        return
+    kind, api = (
+        ("WorkloadPriorityClass", kueue.API) if in_kueue(job) else ("PriorityClass", "/apis/scheduling.k8s.io/v1")
+    )
+    kinds = f"{kind.lower()}es"
+    if _exists(cluster, f"{api}/{kinds}/{job.priority}") is False:
+        raise RefusedError(
+            f"there is no {kind} {job.priority}, and a job with it would never start: `kubectl get {kinds}` shows "
+            "them. Give another --priority, or leave it out."
+        )
+
+
+def _exists(cluster: Cluster, place: str) -> bool | None:
+    """Whether an object exists; None where the user may not ask."""
     try:
-        cluster.call("GET", path("persistentvolumeclaims", namespace, claim))
+        cluster.call("GET", place)
     except Denied as error:
         if error.status == 401:
             raise
-        return False
+        return None
     except ApiRefusal as error:
         if error.status != 404:
             raise
-        raise RefusedError(_no_claim(cluster, namespace, claim)) from None
+        return False
     return True
 
 

@@ -14,14 +14,15 @@ CONTAINER = "job"
 GPU = "nvidia.com/gpu"
 QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 NAME = 63  # characters of the host name of a pod, which is that of its Job, "-" and the rank
 
 
 def render(job: Job) -> JSON:
     """The Job as the API takes it."""
     config = job.config
-    queue_label = config.queue_label or QUEUE_LABELS.get(config.scheduler, KUEUE_LABEL)
-    queue = {queue_label: job.queue} if job.queue else {}
+    queue = {_queue_label(job): job.queue} if job.queue else {}
+    priority = {PRIORITY_LABEL: job.priority} if job.priority and in_kueue(job) else {}
     retries = job.retries if job.training else 0
     pods = _count(job)
     annotations = {"annotations": dict(config.worker_annotations)} if _wants(job, "MLO_WORKER_ANNOTATIONS") else {}
@@ -46,7 +47,7 @@ def render(job: Job) -> JSON:
             "metadata": {
                 "labels": {
                     **job.labels,
-                    **(queue if queue_label != KUEUE_LABEL else {}),
+                    **({} if in_kueue(job) else queue),
                     **({ARRAY: "task"} if job.array else {}),
                 },
                 **annotations,
@@ -60,7 +61,7 @@ def render(job: Job) -> JSON:
         "metadata": {
             "name": job.name,
             "namespace": config.namespace,
-            "labels": {**job.labels, **queue},
+            "labels": {**job.labels, **queue, **priority},
             "annotations": {
                 SUBMISSION: submission.encode(job.flags),
                 **({ARRAY: str(job.array)} if job.array else {}),
@@ -68,6 +69,15 @@ def render(job: Job) -> JSON:
         },
         "spec": spec,
     }
+
+
+def _queue_label(job: Job) -> str:
+    return job.config.queue_label or QUEUE_LABELS.get(job.config.scheduler, KUEUE_LABEL)
+
+
+def in_kueue(job: Job) -> bool:
+    """Whether the job waits in a queue of Kueue, whose priorities are its own."""
+    return bool(job.queue) and _queue_label(job) == KUEUE_LABEL
 
 
 def _count(job: Job) -> int:
@@ -98,12 +108,13 @@ def _extended(job: Job) -> tuple[tuple[str, int], ...]:
 def _pod(job: Job) -> JSON:
     config = job.config
     volumes, mounts = _volumes(job)
+    priority = config.priority_class if in_kueue(job) else job.priority or config.priority_class
     return {
         "restartPolicy": "Never",
         **({"activeDeadlineSeconds": job.time} if job.time and job.array else {}),  # each task has all of it
         **({"subdomain": job.name} if job.workers else {}),
         **({"schedulerName": config.scheduler} if config.scheduler else {}),
-        **({"priorityClassName": config.priority_class} if config.priority_class else {}),
+        **({"priorityClassName": priority} if priority else {}),
         **({"terminationGracePeriodSeconds": job.given_grace} if job.given_grace is not None else {}),
         **({"hostIPC": True} if job.host_ipc else {}),
         "automountServiceAccountToken": False,

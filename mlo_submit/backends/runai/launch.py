@@ -35,6 +35,8 @@ def preview(job: Job, machine: Machine) -> str:
 def _check(job: Job, cli: Cli) -> None:
     if job.secret_files:
         raise RefusedError("run:ai hands secrets to a pod as variables: leave --secrets files out.")
+    if job.priority:
+        raise RefusedError("run:ai's command line is given no priority by mlo-submit: leave --priority out.")
     if cli.version == "v2" and any(mount.read_only for mount in job.mounts):
         raise RefusedError(
             "version 2 of run:ai's command line mounts a PVC to be written only: leave ':ro' out of --mount."

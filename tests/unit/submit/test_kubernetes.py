@@ -259,9 +259,33 @@ def test_one_node_type_is_a_selector(config: Config) -> None:
     ],
 )
 def test_queues(laptop: Machine, settings: str, label: str, on_pods: bool) -> None:
-    manifest = render(from_flags(config_of(laptop, ENV + settings), Flags(queue="q"), NOW))
+    """Kueue suspends the Job itself; the schedulers are named in its pods, which have their queue's label."""
+    manifest = render(from_flags(config_of(laptop, ENV + settings), Flags(queue="q", gpus=1), NOW))
+    template = manifest["spec"]["template"]
     assert manifest["metadata"]["labels"][label] == "q"
-    assert (label in manifest["spec"]["template"]["metadata"]["labels"]) == on_pods
+    assert (label in template["metadata"]["labels"]) == on_pods
+    assert template["spec"].get("schedulerName", "") == settings.partition("MLO_SCHEDULER=")[2].strip()
+    assert template["spec"]["containers"][0]["resources"]["requests"] == {"nvidia.com/gpu": "1"}
+    assert "suspend" not in manifest["spec"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "of_pods"),
+    [
+        ("", None, "urgent"),
+        ("MLO_PRIORITY_CLASS=normal\n", None, "urgent"),
+        ("MLO_QUEUE=q\n", "urgent", None),
+        ("MLO_QUEUE=q\nMLO_PRIORITY_CLASS=normal\n", "urgent", "normal"),
+        ("MLO_QUEUE=q\nMLO_SCHEDULER=kai-scheduler\n", None, "urgent"),
+        ("MLO_QUEUE=q\nMLO_SCHEDULER=runai-scheduler\n", None, "urgent"),
+    ],
+)
+def test_priorities(laptop: Machine, settings: str, label: str | None, of_pods: str | None) -> None:
+    """Kueue's own class is that of the job in its queue, beside that of its pods; every scheduler reads the pods'."""
+    manifest = render(from_flags(config_of(laptop, ENV + settings), Flags(priority="urgent"), NOW))
+    assert manifest["metadata"]["labels"].get("kueue.x-k8s.io/priority-class") == label
+    assert manifest["spec"]["template"]["spec"].get("priorityClassName") == of_pods
+    assert "kueue.x-k8s.io/priority-class" not in manifest["spec"]["template"]["metadata"]["labels"]
 
 
 def kubelet(text: str, environ: dict[str, str]) -> str:

@@ -18,6 +18,7 @@ from tests.unit.submit.test_words import RUNS, a_job, a_pod
 NAMESPACE = "runai-mlo-jdoe"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+POSITIONS = f"/apis/visibility.kueue.x-k8s.io/v1beta1/namespaces/{NAMESPACE}/localqueues/team/pendingworkloads"
 KUEUE = f"/apis/kueue.x-k8s.io/v1beta1/namespaces/{NAMESPACE}"
 CLUSTER_QUEUE = "/apis/kueue.x-k8s.io/v1beta1/clusterqueues/lab"
 
@@ -78,7 +79,8 @@ def test_the_order_is_that_of_priority_and_then_of_age() -> None:
             a_workload("other", 5, queueName="other"),
             true(a_workload("runs", 0), "QuotaReserved"),
             true(a_workload("ended", 0), "Finished"),
-        ]
+        ],
+        {},
     )
     assert {job: wait.before for job, wait in found.items()} == {"urgent": 0, "early": 1, "late": 2, "other": 0}
 
@@ -98,7 +100,7 @@ def told(job: Workload) -> tuple[str, str]:
 def test_a_job_that_gave_way(config: Config) -> None:
     """While its pod writes the checkpoint, and afterwards."""
     taken = true(a_workload("train", message="Preempted to accommodate a workload"), "Evicted", reason="Preempted")
-    wait = kueue.waiting([true(taken, "Preempted", reason="InClusterQueue")])["train"]
+    wait = kueue.waiting([true(taken, "Preempted", reason="InClusterQueue")], {"job-train": 0})["train"]
     going = [a_pod("Running", state=RUNS, going=True)]
     gave_way = "gave way to a job of higher priority"
     assert told(words.workload(queued(config), going, wait=wait)) == ("Stopping", gave_way)
@@ -106,6 +108,17 @@ def test_a_job_that_gave_way(config: Config) -> None:
         "Preempted",
         f"{gave_way}; waits in the queue team: 0 jobs before it",
     )
+
+
+def position(workload: str, before: int) -> dict[str, Any]:
+    """An item of the visibility API's PendingWorkloadsSummary."""
+    return {
+        "metadata": {"name": workload, "namespace": NAMESPACE},
+        "priority": 0,
+        "localQueueName": "team",
+        "positionInClusterQueue": before,
+        "positionInLocalQueue": 0,
+    }
 
 
 @pytest.fixture
@@ -135,15 +148,17 @@ def cluster(api: Api, env_file: Path, config: Config) -> Api:
     api.answers["GET", f"{KUEUE}/localqueues"] = 200, {"items": [local]}
     api.answers["GET", f"{KUEUE}/workloads"] = 200, {"items": items}
     api.answers["GET", CLUSTER_QUEUE] = 200, lab
+    api.answers["GET", POSITIONS] = 200, {"items": [position("job-train", 3)]}
     return api
 
 
 def test_list_asks_kueue_once_and_only_of_jobs_that_wait(cluster: Api, invoke: Invoke, config: Config) -> None:
     jobs = {job["name"]: job for job in json.loads(invoke("list", "--json").stdout)}
     assert (
-        jobs["train"]["reason"] == "waits in the queue team: 1 more nvidia.com/gpu must become free; 0 jobs before it"
+        jobs["train"]["reason"] == "waits in the queue team: 1 more nvidia.com/gpu must become free; 3 jobs before it"
     )
-    assert cluster.paths().count(("GET", f"{KUEUE}/workloads")) == 1
+    asked = [path for _, path in cluster.paths() if "kueue" in path]
+    assert sorted(asked) == [f"{KUEUE}/workloads", POSITIONS]
     cluster.requests.clear()
     cluster.answers["GET", JOBS] = 200, {"items": [queued(config, suspend=False)]}
     assert invoke("list").exit_code == 0
@@ -165,7 +180,46 @@ def test_queue(cluster: Api, invoke: Invoke) -> None:
         "  8 of 8 nvidia.com/gpu used (any)\n\n"
         "  JOB    BEFORE  REASON\n"
         "  runs   -       admitted\n"
-        "  train  0       1 more nvidia.com/gpu must become free\n"
+        "  train  3       1 more nvidia.com/gpu must become free\n"
+    )
+
+
+@pytest.mark.parametrize("answer", [status(403, "no"), status(404, "no"), status(503, "no")])
+def test_positions_that_are_not_told(cluster: Api, invoke: Invoke, answer: tuple[int, Any]) -> None:
+    """Then only the jobs of the same queue are counted, and it says so: no server for them, or no right to ask."""
+    cluster.answers["GET", POSITIONS] = answer
+    first = a_workload("first", 0)
+    cluster.answers["GET", f"{KUEUE}/workloads"] = (
+        200,
+        {"items": [first, a_workload("train", 1), a_workload("runs", 2)]},
+    )
+    reasons = {job["name"]: job["reason"] for job in json.loads(invoke("list", "--json").stdout)}
+    assert reasons["train"] == "waits in the queue team: at least 1 job before it"
+    found = invoke("queue")
+    assert "  train  ≥1      waits\n" in found.stdout
+    assert found.stderr.startswith("How many jobs are before yours is told of each queue alone")
+    cluster.answers["GET", f"{KUEUE}/workloads"] = 200, {"items": [a_workload("train", 1)]}
+    reasons = {job["name"]: job["reason"] for job in json.loads(invoke("list", "--json").stdout)}
+    assert reasons["train"] == "waits in the queue team: no other of this queue before it"
+
+
+def test_an_eviction_that_costs_the_place(cluster: Api) -> None:
+    """As Kueue orders them: whose pods did not start in time goes behind; who gave way keeps its place."""
+    slow = true(a_workload("slow", 1), "Evicted", reason="PodsReadyTimeout", lastTransitionTime="2026-11-24T08:09:00Z")
+    gave_way = true(a_workload("way", 2), "Evicted", reason="Preempted", lastTransitionTime="2026-11-24T08:09:00Z")
+    found = kueue.waiting([slow, gave_way, a_workload("new", 3)], {})
+    assert {job: wait.before for job, wait in found.items()} == {"way": 0, "new": 1, "slow": 2}
+
+
+def test_a_job_that_kueue_has_not_taken_up(cluster: Api, invoke: Invoke, config: Config) -> None:
+    """As where its priority class is missing, of which Kueue tells nothing."""
+    job = queued(config)
+    job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] = "urgent"
+    cluster.answers["GET", JOBS] = 200, {"items": [job]}
+    cluster.answers["GET", f"{KUEUE}/workloads"] = 200, {"items": []}
+    (found,) = json.loads(invoke("list", "--json").stdout)
+    assert found["reason"] == (
+        "waits in the queue team: Kueue has not taken it up yet (is there a WorkloadPriorityClass urgent?)"
     )
 
 
