@@ -181,6 +181,11 @@ def test_gpus_only_where_there_are_any(invoke: Invoke, env_file: Path, engine: F
     assert "--gpus" not in engine.calls[-1]
 
 
+def test_docker_has_no_priorities(invoke: Invoke, env_file: Path, engine: Fake) -> None:
+    result = invoke(*RUN, "--priority", "urgent")
+    assert (result.exit_code, "leave --priority out" in result.stderr, engine.calls) == (73, True, [])
+
+
 def test_directories_are_mounted_by_their_whole_path(
     invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
 ) -> None:

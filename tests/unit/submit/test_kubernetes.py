@@ -418,6 +418,28 @@ def test_a_namespace_that_does_not_exist(api: Api, invoke: Invoke, env_file: Pat
         assert "no namespace" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("queue", "kind", "place"),
+    [
+        ("", "PriorityClass", "/apis/scheduling.k8s.io/v1/priorityclasses/urgent"),
+        ("q", "WorkloadPriorityClass", "/apis/kueue.x-k8s.io/v1beta1/workloadpriorityclasses/urgent"),
+    ],
+)
+def test_a_priority_that_does_not_exist_is_found_before(
+    api: Api, invoke: Invoke, env_file: Path, queue: str, kind: str, place: str
+) -> None:
+    """Whoever may not look, which is most members, may still ask for it."""
+    ok(api)
+    env_file.write_text(ENV + f"MLO_QUEUE={queue}\n")
+    result = invoke(*RUN, "--priority", "urgent")
+    assert result.exit_code == 73
+    assert f"there is no {kind} urgent" in result.stderr
+    assert ("POST", JOBS) not in api.paths()
+    for answer in (status(403, "no"), (200, {})):
+        api.answers["GET", place] = answer
+        assert invoke(*RUN, "--priority", "urgent").exit_code == 0
+
+
 def test_claims_that_may_not_be_read_are_a_warning(api: Api, invoke: Invoke, env_file: Path) -> None:
     ok(api)
     api.answers["GET", CLAIM] = status(403, "persistentvolumeclaims is forbidden")

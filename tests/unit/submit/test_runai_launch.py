@@ -177,6 +177,7 @@ esac
     "argv",
     [
         ("--secrets", "files"),
+        ("--priority", "urgent"),
     ],
 )
 def test_what_runai_cannot_do(invoke: Invoke, env_file: Path, argv: tuple[str, ...]) -> None:
