@@ -69,7 +69,8 @@ class Waiting:
             return
         self._text = text
         if not moving:
-            click.echo(text, err=True)
+            if text:
+                click.echo(text, err=True)
         elif not self._thread:
             self._end.clear()
             self._thread = threading.Thread(target=self._spin, daemon=True)

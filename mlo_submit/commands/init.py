@@ -79,7 +79,7 @@ def command(shared: common.Shared, force: bool) -> None:
     text = fill(template().replace("<you>", user), values)
     env.configure(envfile.parse(text, {}, path), machine)
     write(path, text)
-    note(f"{path} is written. Put your tokens there (WANDB_API_KEY, HF_TOKEN); then try `mlo-submit run --dry-run`.")
+    note(f"{path} is written. Put your tokens there (WANDB_API_KEY, HF_TOKEN); then see what `mlo-submit doctor` says.")
     ignore(path, machine)
 
 

@@ -76,7 +76,7 @@ def workload(
         created=datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00")),
         started=started or (parse_time(status.get("startTime")) if ended or (tasks and state == "Running") else None),
         finished=parse_time(status.get("completionTime") or ended.get("lastTransitionTime")) if ended else None,
-        restarts=sum(pod.restarts for pod in seen) + replaced if seen else status.get("failed", 0) - _gave_up(tasks),
+        restarts=sum(pod.restarts for pod in seen) + replaced if seen else _tried_again(job, tasks),
         exit_code=code,
         pods=seen,
         tasks=tasks,
@@ -109,8 +109,10 @@ def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
     return "Job"
 
 
-def _gave_up(tasks: Tasks | None) -> int:
-    return len(tasks.failed) if tasks else 0
+def _tried_again(job: Mapping[str, Any], tasks: Tasks | None) -> int:
+    """How many failures another try followed, as the Job counts them: the last of a pod or a task is none of them."""
+    last = job["spec"].get("completions", 1) if finished(job).get("type") == "Failed" else 0
+    return max((job.get("status") or {}).get("failed", 0) - (len(tasks.failed) if tasks else last), 0)
 
 
 def _state(

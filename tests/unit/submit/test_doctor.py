@@ -30,6 +30,7 @@ def test_without_env_the_rest_is_not_looked_at(invoke: Invoke, laptop: Machine) 
     assert lines[0].startswith("\u2717 .env             there is no .env, neither ")
     assert lines[1].startswith("                   \u2192 `mlo-submit init` writes one")
     assert "\u2013 settings         there is none" in lines
+    assert result.stderr == "Backend: docker.\nchecking\n"
 
 
 @pytest.mark.parametrize(("mode", "ok"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])

@@ -382,6 +382,14 @@ def test_a_job_that_has_ended(
     assert told(words.workload(a_job(config, condition), pods)) == says
 
 
+def test_a_job_that_ran_out_of_time_was_not_tried_again(config: Config) -> None:
+    """Kubernetes takes its pods away, and counts each as failed."""
+    job = a_job(config, {"type": "Failed", "reason": "DeadlineExceeded"}, failed=1)
+    assert words.workload(job, []).restarts == 0
+    job["status"]["failed"] = 3
+    assert words.workload(job, []).restarts == 2
+
+
 def test_a_job_that_is_being_ended(config: Config) -> None:
     """By whom, and why, is told while its pods still have their grace period."""
     going = [a_pod("Running", state=RUNS, going=True)]
