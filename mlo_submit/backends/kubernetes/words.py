@@ -111,8 +111,9 @@ def puzzling(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
 
 def _tried_again(job: Mapping[str, Any], tasks: Tasks | None) -> int:
     """How many failures another try followed, as the Job counts them: the last of a pod or a task is none of them."""
-    last = job["spec"].get("completions", 1) if finished(job).get("type") == "Failed" else 0
-    return max((job.get("status") or {}).get("failed", 0) - (len(tasks.failed) if tasks else last), 0)
+    failed: int = (job.get("status") or {}).get("failed", 0)
+    last: int = job["spec"].get("completions", 1) if finished(job).get("type") == "Failed" else 0
+    return max(failed - (len(tasks.failed) if tasks else last), 0)
 
 
 def _state(
