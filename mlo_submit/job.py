@@ -111,6 +111,8 @@ class Job:
     array: Array | None
     tasks: tuple[Task, ...]
     """Of an array with a sweep: what each of its indices has of its own, in their order."""
+    stamp: str
+    """When it was described, to the microsecond: two submissions of one name differ in it."""
 
     @property
     def preemptible(self) -> bool:
@@ -151,7 +153,7 @@ class Job:
 
 
 def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
-    """The job that a command line asks for. `now` only names a job that has no name.
+    """The job that a command line asks for. `now` is its stamp, and names a job that has no name.
 
     Raises:
         ValueError: its array and its sweep do not fit each other.
@@ -192,6 +194,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         wait_for_master=flags.wait_for_master,
         array=indices,
         tasks=tasks,
+        stamp=f"{now:%Y%m%d-%H%M%S-%f}",
     )
 
 

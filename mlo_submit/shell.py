@@ -18,16 +18,19 @@ _SETUP = "[[ -r ~/.zshrc ]] && builtin source ~/.zshrc"
 # with the shell, and the child is killed in the middle of its checkpoint: with a trap the shell waits for its child.
 _WAIT = "trap 'exit 143' TERM"
 
-# For backends that know no time limit. The job is the shell's process group; the watcher has a session of its own, so
+# The job is a process group, which `mlo-task` may lead instead of the shell.
+_GROUP = "builtin read -r _ _ _ _ mlo_group _ </proc/self/stat"
+
+# For backends that know no time limit. The watcher has a session of its own, so
 # that nobody who waits for the group waits for the watcher. Our PID 1, asked to stop, waits for the job's last process.
 _LIMIT = (
     """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; """
     """{{ [ -e /run/mlo/boot.json ] && sudo -n kill -TERM 1; }} || kill -TERM "-$2" || exit; """
-    """sleep "$3"; kill -KILL "-$2" 2>/dev/null' mlo-limit {limit} $$ {grace} </dev/null >/dev/null &!"""
+    """sleep "$3"; kill -KILL "-$2" 2>/dev/null' mlo-limit {limit} $mlo_group {grace} </dev/null >/dev/null &!"""
 )
 
 # Our image's own watcher ends a pod that nobody uses. `setsid` says where an image has none.
-_IDLE = "setsid mlo-idle $$ {grace} </dev/null >/dev/null &!"
+_IDLE = "setsid mlo-idle $mlo_group {grace} </dev/null >/dev/null &!"
 
 # Our image's own program: the ranks of a multi-node job start when rank 0 can be reached.
 _MASTER = "mlo-wait-for-master {seconds} || exit"
@@ -75,6 +78,8 @@ def in_setup(
         script.append(f"builtin cd -q -- {_path(folder)} || exit")
     if venv:
         script.append(f"builtin source {_path(venv.rstrip('/') + '/bin/activate')} || exit")
+    if limit or stop_when_idle:
+        script.append(_GROUP)
     if limit:
         script.append(_LIMIT.format(limit=limit, grace=grace))
     if stop_when_idle:

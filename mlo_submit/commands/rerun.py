@@ -70,7 +70,8 @@ def _failed(job: Workload, array: str) -> str:
         raise RefusedError(
             f"no task of {job.name} has failed ({job.tasks.text})."
             if job.tasks
-            else f"{job.name} is no array: leave out --failed."
+            else f"{job.name} is no array, or one of run:ai, which tells of no task: leave out --failed, or name tasks "
+            "by --array."
         )
     _, percent, at_once = array.partition("%")
     return f"{compress(job.tasks.failed)}{percent}{at_once}"

@@ -62,6 +62,31 @@ def test_time_limit_stops_the_job(runai_laptop: Laptop, lab: Lab, scratch: Calla
     assert scratch(f"{runai_laptop.working_dir}/checkpoint") == "trained"
 
 
+@pytest.mark.parametrize("runai_laptop", ["v1"], indirect=True)
+def test_tasks_of_an_array_claim_their_indices(
+    runai_laptop: Laptop, lab: Lab, scratch: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Each pod another one, as the user; one that fails and one that is killed are taken over, two at a time."""
+    (runai_laptop.project / "sweep.csv").write_text(
+        "LR,args\n" + "".join(f"0.{row},--seed {row}\n" for row in range(5))
+    )
+    script = """
+        echo "$LR $*" >>done-$MLO_ARRAY_INDEX
+        [ $MLO_ARRAY_INDEX != 2 ] || [ -e failed ] || { touch failed; exit 3; }
+        [ $MLO_ARRAY_INDEX != 4 ] || [ -e killed ] || { touch killed; echo holding; sleep 600; }
+    """
+    job = runai_laptop.launch("--sweep", "sweep.csv", "--array", "1-4%2", "--retries", "9", "-c", script)
+    lab.kubectl("delete", "pod", lab.wait_for_log(job, "holding"), "--grace-period=0", "--force")
+    lab.wait("condition=Complete", f"job/{job}")
+    for index in range(1, 5):
+        tries = 2 if index in (2, 4) else 1
+        assert scratch(f"{runai_laptop.working_dir}/done-{index}").splitlines() == [f"0.{index} --seed {index}"] * tries
+    assert (found := listed(runai_laptop))["state"] == "Succeeded"
+    assert found["reason"] == "4 of 4 tasks done, 1 pod failed"
+    assert "this is task 3 of 1-4" in runai_laptop.submit("logs", job).stdout
+    assert "run:ai does not tell" in runai_laptop.submit("logs", job, "--index", "3").stderr
+
+
 def listed(laptop: Laptop) -> dict[str, Any]:
     """The job as `list` has it; empty when it is not there."""
     done = laptop.submit("list", "--json")

@@ -9,7 +9,11 @@ from mlo_submit.backends.kubernetes.manifest import literal
 from mlo_submit.backends.runai.cli import Cli, group
 from mlo_submit.backends.runai.words import pack
 from mlo_submit.job import Job, Mount, container_environ, rdma
-from mlo_submit.labels import BACKEND, SUBMISSION
+from mlo_submit.labels import ARRAY, BACKEND, SUBMISSION
+
+MAX_WORD = 128 * 1024  # bytes of a word of a command line, as the kernel takes it
+MANY = frozenset({"--completions", "--parallelism"})
+"""The flags of an array, which version 2 has in some releases."""
 
 
 def render(job: Job, cli: Cli) -> list[str]:
@@ -31,7 +35,7 @@ def _v1(job: Job) -> list[str]:
     if job.memory:
         argv += ["--memory", job.memory]
     if job.training:
-        argv += ["--backoff-limit", str(job.retries)]
+        argv += ["--backoff-limit", str(job.retries), *_tasks(job)]
     else:
         argv += ["--interactive"]
     if job.port:
@@ -64,7 +68,7 @@ def _v2(job: Job, cli: Cli) -> list[str]:
     if job.memory:
         argv += ["--cpu-memory-request", job.memory]
     if job.training and not job.workers:
-        argv += ["--backoff-limit", str(job.retries)]
+        argv += ["--backoff-limit", str(job.retries), *_tasks(job)]
     if job.given_grace is not None:
         argv += ["--termination-grace-period", f"{job.given_grace}s"]
     if job.port:
@@ -99,9 +103,23 @@ def _workers(job: Job) -> list[str]:
     return argv
 
 
+def _tasks(job: Job) -> list[str]:
+    """How many pods an array has, and how many of them at a time."""
+    if not job.array:
+        return []
+    count = len(job.array.indices)
+    return ["--completions", str(count), "--parallelism", str(min(job.array.at_once or count, count))]
+
+
 def _environ(job: Job) -> dict[str, str]:
-    """run:ai itself tells the pods of a multi-node job of each other."""
-    return container_environ(job, rdma(job.config.worker_resources) if job.workers else {})
+    """run:ai itself tells the pods of a multi-node job of each other; those of an array find out which they are."""
+    return container_environ(
+        job,
+        {
+            **(rdma(job.config.worker_resources) if job.workers else {}),
+            **({"MLO_ARRAY_ID": f"{job.name}-{job.stamp}"} if job.array else {}),
+        },
+    )
 
 
 def _claims(job: Job) -> list[Mount]:
@@ -113,8 +131,8 @@ def _secret_keys(job: Job) -> Sequence[str]:
 
 
 def _marks(job: Job) -> list[str]:
-    """Labels, and the submission as one word: no quote of its JSON is lost on the way."""
-    marks = {**job.labels, BACKEND: "runai"}
+    """Labels, and the submission as one word, if it is not too long: no quote of its JSON is lost on the way."""
+    marks = {**job.labels, BACKEND: "runai", **({ARRAY: "task"} if job.array else {})}
     argv = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
-    text = submission.encode(job.flags)
-    return [*argv, *(["--annotation", f"{SUBMISSION}={pack(text)}"] if text else [])]
+    mark = f"{SUBMISSION}={pack(submission.encode(job.flags))}"
+    return [*argv, *(["--annotation", mark] if len(SUBMISSION) + 1 < len(mark) < MAX_WORD else [])]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from mlo_submit import kube, labels, process, shell, tasks
+from mlo_submit import kube, labels, process, shell
 from mlo_submit.backends.kubernetes import jobs as kubernetes
 from mlo_submit.backends.kubernetes.asking import together
 from mlo_submit.backends.runai import cli, listing, words
@@ -60,11 +60,15 @@ class Jobs:
     def find(self, name: str, index: int | None = None) -> Workload:
         """The workload of that name, listed by run:ai or not."""
         job = self._find(name)
-        tasks.check(job, index)
+        if index is not None:
+            raise RefusedError(
+                f"which pod of {name} is task {index}, run:ai does not tell. The first words of a task in its log do: "
+                f"look there without --index, and choose the pod by --worker."
+            )
         return job
 
     def failures(self, job: Workload) -> list[Pod]:
-        """Not told."""
+        """Not told: a pod alone knows which task it is."""
         return []
 
     def _find(self, name: str) -> Workload:

@@ -6,8 +6,19 @@ import time
 
 from mlo_submit import kube, process, shell
 from mlo_submit.backends.kubernetes.launch import prepare
-from mlo_submit.backends.runai.cli import ANSWER, Cli, Version, ask, command, describe, find, group, probe, refusal
-from mlo_submit.backends.runai.command import render
+from mlo_submit.backends.runai.cli import (
+    ANSWER,
+    Cli,
+    Version,
+    ask,
+    command,
+    describe,
+    find,
+    group,
+    probe,
+    refusal,
+)
+from mlo_submit.backends.runai.command import MANY, render
 from mlo_submit.backends.runai.listing import status_of
 from mlo_submit.backends.runai.words import state_of
 from mlo_submit.errors import RefusedError, UnavailableError, note, warn
@@ -40,6 +51,17 @@ def _check(job: Job, cli: Cli) -> None:
     if cli.version == "v2" and any(mount.read_only for mount in job.mounts):
         raise RefusedError(
             "version 2 of run:ai's command line mounts a PVC to be written only: leave ':ro' out of --mount."
+        )
+    if job.array:
+        if cli.version == "v2" and not cli.flags >= MANY:
+            raise RefusedError(
+                "this version of run:ai's command line takes no array: it has no "
+                f"{' and no '.join(sorted(MANY - cli.flags))}. Use its version 1, or --backend kubernetes."
+            )
+        allowed = "first" if not job.retries else f"one after {job.retries}"
+        warn(
+            "run:ai counts the failures of all tasks of an array together: with the "
+            f"{allowed} it ends those that still run, too (--retries)."
         )
     if cli.version == "v1" and job.given_grace is not None:
         warn(

@@ -9,11 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mlo_submit import labels
+from mlo_submit import labels, submission
 from mlo_submit.backends.kubernetes import words
 from mlo_submit.backends.kubernetes.manifest import GPU
 from mlo_submit.backends.runai.cli import DISTRIBUTED, TRAINING, WORKSPACE, find
 from mlo_submit.backends.runai.listing import Listed, status_of, time_of
+from mlo_submit.errors import RefusedError
+from mlo_submit.job import array_of
 from mlo_submit.workload import ENDED, Event, Pod, State, Workload
 
 REPLICA_TYPE = "training.kubeflow.org/replica-type"
@@ -76,12 +78,16 @@ def workload(
         project: the project of .env.
     """
     history = sorted(pods, key=words.age)
-    newest = {rank_of(pod): pod for pod in history}
+    array = any(labels.ARRAY in pod["metadata"]["labels"] for pod in history)
+    newest = _in_order(history) if array else {rank_of(pod): pod for pod in history}
     known = tuple(replace(words.pod_of(pod), rank=rank) for rank, pod in sorted(newest.items()))
     state, reason = _state(listed, known)
     seen = known or _described(detail, listed, state)
     marks = _mapping(detail, "labels") | (history[-1]["metadata"]["labels"] if history else {})
     notes = _mapping(detail, "annotations") | ((history[-1]["metadata"].get("annotations") or {}) if history else {})
+    flags = unpack(notes.get(labels.SUBMISSION, ""))
+    if array and state not in ("Pending", "Stopping"):
+        reason = "; ".join(filter(None, (progress(known, flags), reason)))
     container: Mapping[str, Any] = history[-1]["spec"]["containers"][0] if history else {}
     limits = (container.get("resources") or {}).get("limits") or {}
     interactive = marks.get(labels.COMPONENT, "interactive" if listed.group == WORKSPACE else "training")
@@ -100,7 +106,14 @@ def workload(
         restarts=sum(pod.restarts for pod in known) + len(history) - len(newest),
         exit_code=_exit_code(state, known),
         pods=seen,
-        submission=unpack(notes.get(labels.SUBMISSION, "")),
+        submission=flags,
+    )
+
+
+def _in_order(pods: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """The pods of an array: which task each of them is, it alone knows, so they have the order of their creation."""
+    return dict(
+        enumerate(sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])))
     )
 
 
@@ -118,6 +131,17 @@ def unlisted(name: str, pods: Sequence[Mapping[str, Any]], *, account: str, proj
     if job.state == "Stopping":
         return job
     return replace(job, reason="; ".join(filter(None, (job.reason, "run:ai does not list it"))))
+
+
+def progress(pods: Sequence[Pod], flags: str) -> str:
+    """How far an array is, by its pods and by the flags that launched it."""
+    try:
+        array, _ = array_of(submission.decode(flags))
+    except (RefusedError, ValueError):
+        array = None
+    done, failed = (sum(pod.state == state for pod in pods) for state in ("Succeeded", "Failed"))
+    total = f" of {len(array.indices)}" if array else ""
+    return f"{done}{total} tasks done" + (f", {failed} pod{'s' if failed > 1 else ''} failed" if failed else "")
 
 
 def same(before: datetime, job: Workload, listed: Listed | None) -> bool:

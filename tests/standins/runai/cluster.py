@@ -83,6 +83,8 @@ def status(job: JSON, pods: list[JSON]) -> str:
         return "Succeeded" if "Complete" in ended else "Failed"
     if job["spec"].get("suspend"):
         return "Suspended"
+    if job["spec"].get("completions", 1) > 1 and any(pod["status"]["phase"] != "Pending" for pod in pods):
+        return "Running"
     if not pods or not pods[-1]["spec"].get("nodeName"):
         return "Pending"
     containers = pods[-1]["status"].get("containerStatuses") or [{}]

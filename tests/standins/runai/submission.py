@@ -71,12 +71,16 @@ def create(
         )
     labels = {KIND: kind, **dict(item.split("=", 1) for item in parsed.flags.get("label", []))}
     marks = {"labels": labels, "annotations": dict(item.split("=", 1) for item in parsed.flags.get("annotation", []))}
+    many: dict[str, Any] = {
+        name: int(parsed.one(name)) for name in ("completions", "parallelism") if name in parsed.flags
+    }
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "namespace": namespace, **marks},
         "spec": {
             "backoffLimit": int(parsed.one("backoff-limit", "0")),
+            **many,
             "template": {"metadata": marks, "spec": spec},
         },
     }

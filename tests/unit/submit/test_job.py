@@ -36,7 +36,7 @@ def test_a_pod_that_may_be_idle_waits_beside_its_watcher(config: Config) -> None
     job = from_flags(config, Flags(stop_when_idle=7200), NOW)
     assert container_environ(job)["MLO_STOP_WHEN_IDLE"] == "7200"
     *_, script, name, command, seconds = job.argv(time_limit=False)
-    assert "setsid mlo-idle $$ 30 " in script
+    assert "setsid mlo-idle $mlo_group 30 " in script
     assert (name, command, seconds) == ("mlo", "sleep", "43200")
 
 
@@ -119,7 +119,7 @@ def test_without_a_command_the_pod_waits(config: Config) -> None:
 
 def test_the_time_limit_is_the_jobs_own_only_where_the_backend_has_none(config: Config) -> None:
     job = from_flags(config, Flags(time=60, grace=5, argv=("a",)), NOW)
-    assert "mlo-limit 60 $$ 5 " in job.argv(time_limit=True)[2]
+    assert "mlo-limit 60 $mlo_group 5 " in job.argv(time_limit=True)[2]
     assert "mlo-limit" not in job.argv(time_limit=False)[2]
     assert "mlo-limit" not in replace(job, time=None).argv(time_limit=True)[2]
 

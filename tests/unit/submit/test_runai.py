@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import base64
 import shlex
+from dataclasses import replace
 from datetime import datetime
 
 from mlo_submit.backends.runai.cli import V1, Cli
-from mlo_submit.backends.runai.command import render
+from mlo_submit.backends.runai.command import MANY, render
 from mlo_submit.backends.runai.words import pack
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Job, Mount, from_flags
@@ -113,6 +114,33 @@ def test_v1_many_pods(laptop: Machine) -> None:
     assert extras in shlex.join(argv)
     assert "--backoff-limit" in argv
     assert "--interactive" not in argv
+
+
+ARRAY = Flags(name="x", array="1,3,5-7%2", argv=("train",), retries=4)
+
+
+def test_an_array_is_one_submission_of_many_pods(config: Config) -> None:
+    """Each finds its task by a claim, among those of this submission. Version 2 takes arrays where its help says so."""
+    job = from_flags(config, ARRAY, NOW)
+    environ = {**ENVIRON, "MLO_ARRAY": "1,3,5-7", "MLO_ARRAY_ID": "x-20261124-000000-000000"}
+    for cli, flag, most in ((V1, "--environment", "4"), (replace(NEW, flags=NEW.flags | MANY), "-e", "4")):
+        argv = render(job, cli)
+        assert f"--backoff-limit {most} --completions 5 --parallelism 2" in shlex.join(argv)
+        first = argv.index(flag)
+        assert argv[first : first + 2 * len(environ)] == flat(flag, environ)
+        assert "mlo-submit/array=task" in argv
+        assert shlex.split(word(argv))[:3] == ["exec", "mlo-task", "/bin/zsh"]
+    later = from_flags(config, ARRAY, datetime(2026, 11, 24, microsecond=1))
+    assert "MLO_ARRAY_ID=x-20261124-000000-000001" in render(later, V1)
+    together = render(from_flags(config, Flags(array="0-3", argv=("train",)), NOW), V1)
+    assert "--completions 4 --parallelism 4" in shlex.join(together)
+
+
+def test_a_submission_too_long_for_a_word_is_left_out(config: Config) -> None:
+    """Base64 makes it longer than Kubernetes' annotation has it."""
+    job = from_flags(config, Flags(name="x", argv=("echo", "x" * 100_000)), NOW)
+    assert encode(job.flags)
+    assert "--annotation" not in render(job, V1)
 
 
 def test_v1_interactive_on_borrowed_nodes_is_preemptible(config: Config) -> None:

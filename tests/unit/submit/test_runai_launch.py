@@ -49,6 +49,35 @@ def test_each_version_takes_what_is_sent_and_it_is_what_the_dry_run_shows(
     assert calls(log)[0] == ["workspace", "--help"]
 
 
+ARRAY = ("--array", "0-99%8", "--", "train")
+
+
+def test_version_1_takes_an_array(tmp_path: Path, log: Path, invoke: Invoke, env_file: Path) -> None:
+    standin.install(tmp_path / "bin", "v1")
+    shown = shlex.split(invoke(*RUN, "--dry-run", *ARRAY).stdout)
+    result = invoke(*RUN, *ARRAY)
+    assert result.exit_code == 0, result.output
+    assert "with the first it ends those that still run, too (--retries)" in result.stderr
+    sent = calls(log)[-1]
+    first = sent.index("--completions")
+    assert sent[first : first + 4] == ["--completions", "100", "--parallelism", "8"]
+    # The dry run is another submission.
+    differ = [word.partition("=")[0] for word, other in zip(sent, shown[1:], strict=True) if word != other]
+    assert differ == ["MLO_ARRAY_ID"]
+    assert "with the one after 3 it ends" in invoke(*RUN, "--dry-run", "--retries", "3", *ARRAY).stderr
+
+
+@pytest.mark.parametrize("version", ["v2.18", "v2.25"])
+def test_version_2_without_the_flags_of_an_array_is_refused(
+    tmp_path: Path, log: Path, invoke: Invoke, env_file: Path, version: Any
+) -> None:
+    standin.install(tmp_path / "bin", version)
+    result = invoke(*RUN, *ARRAY)
+    assert result.exit_code == 73
+    assert "it has no --completions and no --parallelism. Use its version 1, or --backend kubernetes." in result.stderr
+    assert all("--help" in call for call in calls(log))
+
+
 def test_the_stand_in_is_strict(tmp_path: Path, log: Path) -> None:
     program = standin.install(tmp_path / "bin", "v1")
     good = "submit --name x --project p --image i"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,25 @@ def test_newest_pod_of_each_rank() -> None:
     )
     assert [(pod.rank, pod.name) for pod in job.pods] == [(0, "x-master-0"), (1, "x-worker-0"), (2, "x-worker-1")]
     assert job.restarts == 1
+
+
+def test_an_array_tells_how_far_it_is_by_its_pods() -> None:
+    """None stands for another, and which task each is only the pod knows."""
+    note = {labels.SUBMISSION: words.pack(encode(Flags(array="0-9%2", argv=("train",))))}
+
+    def task(second: int, **status: Any) -> dict[str, Any]:
+        created = f"2026-11-24T11:00:{second:02}Z"
+        return pod(f"x-{second}", labels={labels.ARRAY: "task"}, annotations=note, created=created, **status)
+
+    pods = [task(3, phase="Running"), task(1, phase="Succeeded"), task(2, **ended(1))]
+    job = job_of(listed("Running"), *pods)
+    assert (job.state, job.reason, job.restarts) == ("Running", "1 of 10 tasks done, 1 pod failed", 0)
+    assert [(pod.rank, pod.name) for pod in job.pods] == [(0, "x-1"), (1, "x-2"), (2, "x-3")]
+    failed = job_of(listed("Failed"), *pods, task(4, **ended(1)))
+    assert (failed.reason, failed.exit_code) == ("1 of 10 tasks done, 2 pods failed; exit code 1", 1)
+    pods[1]["metadata"]["annotations"] = pods[2]["metadata"]["annotations"] = {}
+    del note[labels.SUBMISSION]
+    assert job_of(listed("Running"), *pods).reason == "1 tasks done, 1 pod failed"
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,13 @@ def test_a_stop_lets_the_child_write_its_checkpoint(tmp_path: Path, command: str
 @needs_zsh
 def test_the_time_limit_stops_the_job_and_kills_what_does_not_stop(tmp_path: Path) -> None:
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(20)"
-    for command, code, least in ((("python3", "-c", CHECKPOINT), 0, 1), (("python3", "-c", stubborn), -9, 2)):
-        argv = shell.in_setup(command, folder=None, venv=None, limit=1, grace=1)
+    leader = ("sh", "-c", """trap : TERM; "$@"; exit $?""", "sh")  # the group's, as mlo-task is
+    for first, command, code, least in (
+        ((), ("python3", "-c", CHECKPOINT), 0, 1),
+        ((), ("python3", "-c", stubborn), -9, 2),
+        (leader, ("python3", "-c", stubborn), -9, 2),
+    ):
+        argv = (*first, *shell.in_setup(command, folder=None, venv=None, limit=1, grace=1))
         began = time.monotonic()
         done = run(argv, tmp_path, start_new_session=True)
         assert done.returncode == code
