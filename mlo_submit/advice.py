@@ -70,6 +70,11 @@ HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
         ),
         ("pull|image", "Is the image's name right? Launch it again: `rerun JOB --image IMAGE`."),
         (r"exit code 127\b", "The pod has no such command: `logs JOB` shows which. Correct it in `rerun JOB`."),
+        (
+            r"exit code (64|71|73)\b",
+            "If `logs JOB` has a line of [mlo] ERROR, its boot refused, and that line says what to correct. Else the code "
+            "is the command's own. `rerun JOB` launches it again.",
+        ),
         ("", "`logs JOB` shows its last words, and `rerun JOB` launches it again."),
     ),
 }

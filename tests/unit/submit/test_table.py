@@ -138,6 +138,8 @@ def say(*words: str) -> str:
         ("Failed", "nobody used its pod", "mlo-submit rerun train --stop-when-idle DURATION"),
         ("Failed", "evicted: shared memory grew beyond 1Gi", "mlo-submit rerun train --shm-size AMOUNT"),
         ("Failed", "exit code 127", "no such command"),
+        ("Failed", "exit code 64", "its boot refused"),
+        ("Failed", "exit code 640", "its last words"),
         ("Failed", "exit code 1", "mlo-submit logs train"),
     ],
 )
