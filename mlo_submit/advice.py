@@ -72,8 +72,8 @@ HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
         (r"exit code 127\b", "The pod has no such command: `logs JOB` shows which. Correct it in `rerun JOB`."),
         (
             r"exit code (64|71|73)\b",
-            "If `logs JOB` has a line of [mlo] ERROR, its boot refused, and that line says what to correct. Else the code "
-            "is the command's own. `rerun JOB` launches it again.",
+            "If `logs JOB` has a line of [mlo] ERROR, its boot refused, and the line says what to correct; else the "
+            "code is the command's own. `rerun JOB` launches it again.",
         ),
         ("", "`logs JOB` shows its last words, and `rerun JOB` launches it again."),
     ),
