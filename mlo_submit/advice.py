@@ -25,6 +25,12 @@ HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
     "Pending": (
         ("pvc .* not exist", "Launch it again with a claim that exists: `rerun JOB --pvc CLAIM`."),
         (
+            "in the queue .* in all",
+            "It asks for more than there is. `queue` shows how much; less: `rerun JOB --gpus NUMBER`.",
+        ),
+        ("WorkloadPriorityClass", "Launch it again with one that exists: `rerun JOB --priority CLASS`."),
+        ("in the queue .* before it", "It starts by itself: `queue` shows the quota, and how much of it is used."),
+        (
             "gpu",
             "It starts when GPUs are free: `list --all-users` shows who has them. Fewer may be free sooner, or those "
             "of another type: `rerun JOB --gpus NUMBER --node-type TYPE`.",

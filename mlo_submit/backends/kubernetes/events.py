@@ -115,7 +115,8 @@ def _told(
             pod=about["name"] if about.get("kind") == "Pod" else "",
             text=plain(event, job.image, wants, known=about["name"] in known),
             warning=event.get("type") == "Warning",
-            count=series.get("count") or event.get("count") or 1,
+            # Kueue may tell several times that it stops a job, until it sees that the job has stopped.
+            count=1 if event.get("reason") == "Stopped" else series.get("count") or event.get("count") or 1,
         )
 
 

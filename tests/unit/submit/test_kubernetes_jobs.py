@@ -195,6 +195,11 @@ def test_a_timeline(api: Api, jobs: Jobs, config: Config) -> None:
             event("x", "Job", "SuccessfulCreate", "Created pod: x-0-0", "2026-11-24T08:00:00Z"),
             event("x", "Job", "SuccessfulCreate", "Created pod: x-0-1", "2026-11-24T08:00:01Z"),
             event("x", "Job", "FailedIndexes", "Job has failed indexes"),
+            event(
+                *("x", "Job", "Stopped", "Preempted to accommodate a workload (UID: 1) due to prioritization"),
+                "2026-11-24T08:00:01Z",
+                count=2,
+            ),
             event("x", "Job", "SuccessfulCreate", "Created pod: x-0-earlier", "2026-11-23T08:00:01Z"),
         ],
         "x-0-0": [
@@ -229,6 +234,7 @@ def test_a_timeline(api: Api, jobs: Jobs, config: Config) -> None:
     found = jobs.events(jobs.find("x"))
     assert [(f"{each.at:%H:%M:%S}", each.text, each.warning) for each in found] == [
         ("08:00:00", "created", False),
+        ("08:00:01", "gave way to another job of its queue", False),
         ("08:00:01", "placed on gpu-1", False),
         ("08:00:02", "runs", False),
         ("08:00:03", "gave way to a job of higher priority", True),

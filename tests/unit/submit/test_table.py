@@ -127,6 +127,17 @@ def say(*words: str) -> str:
         ("Pending", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", "mlo-submit list --all-users"),
         ("Pending", "PVC data does not exist", "mlo-submit rerun train --pvc CLAIM"),
         ("Pending", "waits in its queue", "mlo-submit list --all-users"),
+        (
+            "Pending",
+            "waits in the queue q: 1 more nvidia.com/gpu must become free; 1 job before it",
+            "mlo-submit queue",
+        ),
+        (
+            "Pending",
+            "waits in the queue q: it asks for 9 nvidia.com/gpu of 8 in all; 0 jobs before it",
+            "--gpus NUMBER",
+        ),
+        ("Pending", "waits in the queue q: (is there a WorkloadPriorityClass p?)", "mlo-submit rerun train --priority"),
         ("Starting", "the image x:1 cannot be pulled: denied", "mlo-submit rerun train --image IMAGE"),
         ("Starting", "", "mlo-submit logs -f train"),
         ("Running", "", "mlo-submit shell train"),
