@@ -11,6 +11,7 @@ import click
 
 from mlo_submit import terminal
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import MloError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ COMMANDS = {
 ALIASES = {"ls": "list"}
 
 
-class Commands(click.Group):
+class Commands(Page, click.Group):
     """A group that knows the help of its commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -96,11 +97,19 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
         context.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    short_help="Launch jobs on a GPU cluster, and live with them.",
+    examples={
+        "Once, on a new machine": "mlo-submit init && mlo-submit doctor",
+        "Train on one GPU": "mlo-submit run -n train -g 1 --train -- python train.py",
+        "Watch it": "mlo-submit logs -f train",
+        "Every job, and why one waits": "mlo-submit list && mlo-submit describe --why train",
+    },
+    see_also=("mlo-submit COMMAND --help", "docs/submit.md", "docs/managing_workflows.md"),
+)
 @common.shared_options
 @click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
 def main() -> None:
-    """Launch jobs on run:ai, on Kubernetes, or in Docker on this machine, from one description in .env.
-
-    `mlo-submit COMMAND --help` tells more of each command.
-    """
+    """Launch jobs on run:ai, on Kubernetes, or in Docker on this machine, from one description in .env."""

@@ -8,6 +8,7 @@ import click
 
 from mlo_submit import archive, ssh, units
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import MloError, RefusedError, UnavailableError, note, warn
 from mlo_submit.terminal import Waiting
 
@@ -16,7 +17,19 @@ SHOWN = 10  # differences
 VANISHED = 24  # rsync's exit code: files went away while it copied
 
 
-@click.command(short_help="Copy a directory of scratch to the long-term store, or back.")
+@click.command(
+    cls=Page,
+    short_help="Copy a directory of scratch to the long-term store, or back.",
+    examples={
+        "Copy two directories, and compare the checksums": "mlo-submit archive run1 run2",
+        "The same, and free the scratch": "mlo-submit archive --move run1",
+        "Bring one back": "mlo-submit archive --restore run1",
+    },
+    see_also=(
+        "init",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @click.option("--restore", is_flag=True, help="Copy back to scratch; what is newer there stays.")
 @click.option("--move", is_flag=True, help="Remove from scratch what was copied and verified.")
@@ -32,11 +45,6 @@ def command(
     PATH is a pod's path (/mloscratch/homes/jdoe/run1) or relative to your home on scratch (run1), and gets the same
     place below ARCHIVE_ROOT/USER. rsync runs on ARCHIVE_HOST, where both are mounted. When it is broken off, the same
     command goes on where it stopped. Nothing is deleted without --move.
-
-    \b
-      mlo-submit archive run1 run2
-      mlo-submit archive --move run1
-      mlo-submit archive --restore run1
     """
     from mlo_submit import env
 

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import note
 
 LIMIT = 3.0  # seconds that somebody who pressed Tab waits for the jobs
@@ -24,7 +25,15 @@ PLACES: Final = {
 }
 
 
-@click.command(short_help="Print what makes your shell complete commands and jobs.")
+@click.command(
+    cls=Page,
+    short_help="Print what makes your shell complete commands and jobs.",
+    examples={
+        "In ~/.zshrc, after compinit": 'eval "$(mlo-submit completion zsh)"',
+        "In ~/.config/fish/config.fish": "mlo-submit completion fish | source",
+    },
+    see_also=("docs/submit.md",),
+)
 @common.shared_options
 @click.argument("shell", type=click.Choice(list(PLACES)), required=False)
 @click.pass_context

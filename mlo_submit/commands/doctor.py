@@ -8,13 +8,26 @@ from dataclasses import asdict
 import click
 
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import note
 from mlo_submit.terminal import Waiting
 
 MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "yellow")}  # noqa: RUF001
 
 
-@click.command(short_help="Check what can go wrong before it does.")
+@click.command(
+    cls=Page,
+    short_help="Check what can go wrong before it does.",
+    examples={
+        "Before the first job": "mlo-submit doctor",
+        "What is wrong, in a script": "mlo-submit doctor --json | jq '.[] | select(.ok == false)'",
+        "For another backend": "mlo-submit --backend docker doctor",
+    },
+    see_also=(
+        "init",
+        "docs/submit.md",
+    ),
+)
 @common.shared_options
 @click.option(
     "--json", "as_json", is_flag=True, help="As a JSON array of check, ok (true, false, null), found, remedy."

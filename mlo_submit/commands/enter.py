@@ -12,6 +12,7 @@ from mlo_submit import editor as editors
 from mlo_submit import process, session
 from mlo_submit.commands import common, values
 from mlo_submit.commands.arrival import arrive, index_option, look
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import MloError, RefusedError, note
 from mlo_submit.workload import Pod
 
@@ -25,7 +26,20 @@ worker_option = click.option(
 )
 
 
-@click.command(short_help="Open a shell in a job.")
+@click.command(
+    cls=Page,
+    short_help="Open a shell in a job.",
+    examples={
+        "A shell in a job": "mlo-submit shell train",
+        "In the third pod of several": "mlo-submit shell --worker 2 train",
+    },
+    see_also=(
+        "exec",
+        "code",
+        "port-forward",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @worker_option
 @index_option
@@ -39,7 +53,20 @@ def shell(context: click.Context, job: str, rank: int, index: int | None) -> Non
     context.exit(_enter(context.obj, job, rank, index))
 
 
-@click.command("exec", short_help="Run a command in a job.")
+@click.command(
+    "exec",
+    cls=Page,
+    short_help="Run a command in a job.",
+    examples={
+        "What the GPUs do": "mlo-submit exec train -- nvidia-smi",
+        "Fetch a directory": "mlo-submit exec train -- tar c results | tar x",
+    },
+    see_also=(
+        "shell",
+        "code",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @worker_option
 @index_option
@@ -50,10 +77,6 @@ def execute(context: click.Context, job: str, rank: int, index: int | None, argv
     """Run a command in a job: as you, in its working directory (or --exp-folder), with its environment.
 
     The words reach the command as they are. It has your terminal, or what is piped in and out; its exit code is ours.
-
-    \b
-      mlo-submit exec train -- nvidia-smi
-      mlo-submit exec train -- tar c results | tar x
     """
     if not argv:
         raise click.UsageError(f"name a command behind --, or open a shell: {common.line(context.obj, 'shell', job)}")
@@ -81,7 +104,19 @@ def _enter(shared: common.Shared, name: str, rank: int, index: int | None, *comm
     return code
 
 
-@click.command(short_help="Open an editor in a job.")
+@click.command(
+    cls=Page,
+    short_help="Open an editor in a job.",
+    examples={
+        "VS Code at the job's working directory": "mlo-submit code train",
+        "Cursor at another directory": "mlo-submit code --editor cursor train /mloscratch/hf_cache",
+    },
+    see_also=(
+        "shell",
+        "port-forward",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @worker_option
 @click.option(

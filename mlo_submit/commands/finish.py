@@ -13,6 +13,7 @@ import click
 from mlo_submit import ending, table
 from mlo_submit.backends import Jobs
 from mlo_submit.commands import common, values
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import LoginError, MloError, RefusedError, UnavailableError, note
 from mlo_submit.workload import Leftover, Workload
 
@@ -20,7 +21,19 @@ NAMES = click.argument("names", metavar="JOB...", type=values.JOB, nargs=-1, req
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-@click.command(short_help="End jobs, and delete them.")
+@click.command(
+    cls=Page,
+    short_help="End jobs, and delete them.",
+    examples={
+        "Two jobs, after a question": "mlo-submit delete train train-2",
+        "In a script, without grace": "mlo-submit delete --yes --now sandbox",
+    },
+    see_also=(
+        "stop",
+        "cleanup",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @NAMES
 @YES
@@ -39,7 +52,18 @@ def delete(shared: common.Shared, names: tuple[str, ...], yes: bool, now: bool) 
     report("deleted", chosen, failures)
 
 
-@click.command(short_help="Set a job aside.")
+@click.command(
+    cls=Page,
+    short_help="Set a job aside.",
+    examples={
+        "Give the GPUs back for a while": "mlo-submit stop train",
+    },
+    see_also=(
+        "resume",
+        "delete",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @NAMES
 @click.pass_obj
@@ -58,7 +82,18 @@ def stop(shared: common.Shared, names: tuple[str, ...]) -> None:
     report("stopped", chosen, failures, lambda name: common.line(shared, "resume", name))
 
 
-@click.command(short_help="Let a stopped job go on.")
+@click.command(
+    cls=Page,
+    short_help="Let a stopped job go on.",
+    examples={
+        "Take the GPUs again": "mlo-submit resume train",
+    },
+    see_also=(
+        "stop",
+        "rerun",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @NAMES
 @click.pass_obj
@@ -77,7 +112,19 @@ def resume(shared: common.Shared, names: tuple[str, ...]) -> None:
     report("resumed", chosen, failures, lambda name: common.line(shared, "logs", "-f", name))
 
 
-@click.command(short_help="Delete finished jobs, and what no job uses any more.")
+@click.command(
+    cls=Page,
+    short_help="Delete finished jobs, and what no job uses any more.",
+    examples={
+        "See what would go": "mlo-submit cleanup --dry-run",
+        "What ended two days ago or earlier, failed or not": "mlo-submit cleanup --failed --older-than 2d --yes",
+    },
+    see_also=(
+        "delete",
+        "list",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @click.option("--failed", is_flag=True, help="Delete jobs that failed, too.")
 @click.option(

@@ -16,6 +16,7 @@ from mlo_submit import process, submission
 from mlo_submit.commands import common, values
 from mlo_submit.commands.arrival import PERIOD, arrive, look
 from mlo_submit.commands.enter import worker_option
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import LoginError, RefusedError, UnavailableError, note
 from mlo_submit.terminal import Waiting
 from mlo_submit.tunnel import Tunnel
@@ -34,7 +35,19 @@ def _ports(text: str) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-@click.command(short_help="Reach a port of a job from this machine.")
+@click.command(
+    cls=Page,
+    short_help="Reach a port of a job from this machine.",
+    examples={
+        "A notebook server, and the browser at it": "mlo-submit port-forward --open notebook 8888",
+        "Port 80 of the job as 8080 here, and another": "mlo-submit port-forward demo 8080:80 6006",
+    },
+    see_also=(
+        "run",
+        "code",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @worker_option
 @click.option("--open", "browse", is_flag=True, help="Open the first port in the browser once the job answers there.")

@@ -12,6 +12,7 @@ import click
 
 from mlo_submit import env, envfile, kube, process
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import ConfigError, note
 from mlo_submit.machine import Machine
 
@@ -49,7 +50,19 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
-@click.command(short_help="Write a .env, asking for what cannot be guessed.")
+@click.command(
+    cls=Page,
+    short_help="Write a .env, asking for what cannot be guessed.",
+    examples={
+        "For the project in this directory": "mlo-submit init",
+        "For all projects": "mlo-submit init --env-file ~/.config/mlo/.env",
+    },
+    see_also=(
+        "doctor",
+        "sync-secret",
+        ".env.example",
+    ),
+)
 @common.shared_options
 @click.option("--force", is_flag=True, help="Write over a .env that exists.")
 @click.pass_obj

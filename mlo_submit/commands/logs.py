@@ -11,6 +11,7 @@ import click
 from mlo_submit.backends import Jobs
 from mlo_submit.commands import common, values
 from mlo_submit.commands.arrival import index_option
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import note
 from mlo_submit.follow import Log, Wanted, code, end
 from mlo_submit.workload import LogView
@@ -18,7 +19,20 @@ from mlo_submit.workload import LogView
 INTERRUPTED = 130  # exit code
 
 
-@click.command(short_help="Show what a job prints.")
+@click.command(
+    cls=Page,
+    short_help="Show what a job prints.",
+    examples={
+        "Until the job ends, and then with its exit code": "mlo-submit logs -f --exit-code train",
+        "The last lines of the run before the last restart": "mlo-submit logs --previous --tail 50 train",
+        "One pod of several, with times": "mlo-submit logs --worker 2 --timestamps train",
+    },
+    see_also=(
+        "describe",
+        "list",
+        "docs/managing_workflows.md",
+    ),
+)
 @common.shared_options
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the job has ended.")
 @click.option("--tail", metavar="LINES", type=click.IntRange(min=0), help="Only the last lines.")

@@ -15,13 +15,29 @@ import click
 
 from mlo_submit import table, terminal
 from mlo_submit.commands import common, values
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import MloError, RefusedError, note
 from mlo_submit.workload import STATES, State, Workload, to_json
 
 READ = 10.0  # seconds that a pod may take to tell of itself
 
 
-@click.command(short_help="Show your jobs, newest first.")
+@click.command(
+    cls=Page,
+    short_help="Show your jobs, newest first.",
+    examples={
+        "Show jobs as they change": "mlo-submit list --watch",
+        "Wait or run, and nothing else": "mlo-submit list --state Pending --state Running",
+        "In a script": "mlo-submit list --json | jq -r '.[].name'",
+    },
+    see_also=(
+        "describe",
+        "queue",
+        "cleanup",
+        "docs/managing_workflows.md",
+        "docs/json.md",
+    ),
+)
 @common.shared_options
 @click.option("-w", "--watch", is_flag=True, help="Show them as they change, until q or Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array; docs/json.md tells of its fields.")
@@ -100,7 +116,21 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
         context.exit(130)
 
 
-@click.command(short_help="Tell all about a job, and why it is so.")
+@click.command(
+    cls=Page,
+    short_help="Tell all about a job, and why it is so.",
+    examples={
+        "Why a job waits or failed, in one line": "mlo-submit describe --why train",
+        "All of it": "mlo-submit describe train",
+    },
+    see_also=(
+        "list",
+        "logs",
+        "queue",
+        "docs/managing_workflows.md",
+        "docs/json.md",
+    ),
+)
 @common.shared_options
 @click.option("--why", "why_alone", is_flag=True, help="Only why it is in its state, as one line.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object; docs/json.md tells of its fields.")

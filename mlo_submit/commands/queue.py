@@ -8,10 +8,23 @@ import click
 
 from mlo_submit import queues
 from mlo_submit.commands import common
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import note
 
 
-@click.command(short_help="Show your queues, their quota, and what waits before your jobs.")
+@click.command(
+    cls=Page,
+    short_help="Show your queues, their quota, and what waits before your jobs.",
+    examples={
+        "The queues of the namespace": "mlo-submit queue",
+        "In a script": "mlo-submit queue --json",
+    },
+    see_also=(
+        "list",
+        "describe",
+        "docs/submit.md",
+    ),
+)
 @common.shared_options
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array; docs/json.md tells of its fields.")
 @click.pass_obj

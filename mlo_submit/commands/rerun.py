@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from mlo_submit import submission
 from mlo_submit.array import compress
 from mlo_submit.commands import common, options, run, typed, values
+from mlo_submit.commands.manual import Page
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags
 from mlo_submit.workload import Workload
@@ -21,7 +22,20 @@ from mlo_submit.workload import Workload
 LONGEST = 62  # characters of a name beside its number; Kubernetes allows 63 with the '-'
 
 
-@click.command(short_help="Launch a job again, with flags changed.")
+@click.command(
+    cls=Page,
+    short_help="Launch a job again, with flags changed.",
+    examples={
+        "Another learning rate": "mlo-submit rerun train --env LR=1e-4",
+        "In place of the finished job": "mlo-submit rerun train --replace -- python train.py --resume",
+        "Only the tasks of an array that failed": "mlo-submit rerun sweep --failed",
+    },
+    see_also=(
+        "run",
+        "describe",
+        "docs/submit.md",
+    ),
+)
 @common.shared_options
 @options.of_job
 @click.option("--failed", is_flag=True, help="Of an array: only the tasks that have failed.")
@@ -37,11 +51,6 @@ def command(
     of theirs; --env only of the variables that it names. --no-train, --no-large-shm and the like turn a flag off.
 
     The new job is named by --name; else train becomes train-2, or with --replace stays train.
-
-    \b
-      mlo-submit rerun train --env LR=1e-4
-      mlo-submit rerun train --replace -- python train.py --resume
-      mlo-submit rerun sweep --failed
     """
     shared: common.Shared = context.obj
     jobs = common.reach(shared).jobs

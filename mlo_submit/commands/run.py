@@ -10,6 +10,7 @@ import click
 from mlo_submit import backends, env
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, options
+from mlo_submit.commands.manual import Page
 from mlo_submit.commands.secret import sync
 from mlo_submit.errors import note, warn
 from mlo_submit.job import Flags, from_flags
@@ -19,8 +20,22 @@ INSTEAD = {"image": "RUNAI_IMAGE", "secret_name": "RUNAI_SECRET_NAME", "pvc": "S
 
 
 @click.command(
+    cls=Page,
     short_help="Launch a job.",
-    context_settings={"max_content_width": 110},
+    examples={
+        "Train on one GPU; the job ends with its command": "mlo-submit run -g 1 --train -- python train.py --lr 3e-4",
+        "Work in a pod for four hours": "mlo-submit run -n sandbox -g 1 -t 4h && mlo-submit shell sandbox",
+        "A shell line, with its output and its exit code": "mlo-submit run --follow -c 'make data && python train.py'",
+        "See what would be sent, and send nothing": "mlo-submit run --dry-run --backend kubernetes -- python train.py",
+        "Four pods of eight GPUs": "mlo-submit run -n big -g 8 --workers 3 -- torchrun train.py",
+    },
+    see_also=(
+        "logs",
+        "shell",
+        "rerun",
+        "describe",
+        "docs/submit.md",
+    ),
 )
 @common.shared_options
 @options.of_job
@@ -39,10 +54,6 @@ def command(
     """Launch a job: COMMAND after --, as it is, or a shell line with -c; without either, a pod that waits for you.
 
     It runs in your zsh set-up, in WORKING_DIR or --exp-folder.
-
-    \b
-      mlo-submit run -g 1 -- python train.py --lr 3e-4
-      mlo-submit run -n sandbox -t 4h
     """
     shared: common.Shared = context.obj
     if sync_secret_only:

@@ -7,6 +7,7 @@ import click
 from mlo_submit import env, kube
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, values
+from mlo_submit.commands.manual import Page
 from mlo_submit.envfile import EnvFile
 from mlo_submit.errors import note
 
@@ -25,7 +26,19 @@ def sync(shared: common.Shared, file: EnvFile, name: str | None, *, adopt: bool,
     click.echo(f"Secret {secret.name} in {secret.namespace}: {outcome}.")
 
 
-@click.command(short_help="Mirror .env into the Kubernetes Secret.")
+@click.command(
+    cls=Page,
+    short_help="Mirror .env into the Kubernetes Secret.",
+    examples={
+        "After a change of .env": "mlo-submit sync-secret",
+        "Take over a Secret that was made by hand": "mlo-submit sync-secret --adopt",
+    },
+    see_also=(
+        "run",
+        "init",
+        "docs/submit.md",
+    ),
+)
 @common.shared_options
 @click.option(
     "--secret-name", metavar="NAME", type=values.SUBDOMAIN, help="Name of the Secret, instead of RUNAI_SECRET_NAME."

@@ -20,13 +20,6 @@ def test_help_lists_every_command(invoke: Invoke) -> None:
             assert f"\n  {name} " in result.output
 
 
-@pytest.mark.parametrize("name", ["run", "sync-secret", "init"])
-def test_each_command_has_help(invoke: Invoke, name: str) -> None:
-    result = invoke(name, "--help")
-    assert result.exit_code == 0
-    assert result.output.startswith(f"Usage: mlo-submit {name} ")
-
-
 def test_an_unknown_command_is_a_usage_error(invoke: Invoke) -> None:
     result = invoke("rum")
     assert result.exit_code == 2
