@@ -216,6 +216,8 @@ def _pod_state(pod: Mapping[str, Any], warning: str) -> tuple[State, str]:
         return "Succeeded", reasons.ending(ended, "")
     if (phase == "Failed" or going) and (why := disruption(pod)):
         return "Preempted", why
+    if phase == "Failed" and status.get("reason") == "DeadlineExceeded":  # of a task, whose time limit is its own
+        return "Failed", TIME_LIMIT
     if phase == "Failed":
         said = reasons.eviction(status.get("message", "")) or status.get("reason", "")
         return "Failed", reasons.ending(ended, asked(pod, "limits").get("memory", "")) or said
