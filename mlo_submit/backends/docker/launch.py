@@ -96,6 +96,11 @@ def _refusal(job: Job, stderr: str) -> RefusedError | UnavailableError:
     reason = engine.reason(stderr)
     if PULL_ERRORS.search(reason):
         return RefusedError(_no_image(job.image, reason))
+    if f'exec: "{shell.ZSH}"' in reason:
+        return RefusedError(
+            f"the image {job.image} has no {shell.ZSH}, in which a job's command runs: name one that has, as those of "
+            "docker/build.sh do."
+        )
     return RefusedError(f"Docker does not start {job.name}: {reason}")
 
 

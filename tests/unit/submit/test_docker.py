@@ -278,6 +278,10 @@ def test_no_engine(invoke: Invoke, env_file: Path, engine: Fake, err: str, code:
             "docker: Error response from daemon: could not select device driver.\n\nRun 'docker run --help' for more",
             "Docker does not start x: could not select device driver.",
         ),
+        (
+            'docker: Error response from daemon: failed to create task: exec: "/bin/zsh": stat /bin/zsh: no such file.',
+            "the image registry.example.org/mlo/base:1 has no /bin/zsh",
+        ),
     ],
 )
 def test_what_docker_refuses(
