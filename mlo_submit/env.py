@@ -11,13 +11,17 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, Literal, TypeVar, cast, get_args
 
 from mlo_submit import sshkey, units
 from mlo_submit.backends import BACKENDS
 from mlo_submit.envfile import EnvFile
 from mlo_submit.errors import ConfigError
 from mlo_submit.machine import Machine
+
+Kind = Literal["job", "jobset", "pytorchjob"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""What a job with --workers can be on Kubernetes."""
 
 SECRET_KEYS = (
     "WANDB_API_KEY",
@@ -71,6 +75,7 @@ class Config:
     timezone: str
     seed_user: str
     kube_context: str
+    kind: Kind
     scheduler: str
     queue: str
     queue_label: str
@@ -195,6 +200,7 @@ def configure(file: EnvFile, machine: Machine, required: Collection[str] = ()) -
         timezone=reader.text("TZ", units.word, "UTC"),
         seed_user=reader.text("SCRATCH_SEED_USER", units.account),
         kube_context=reader.text("MLO_KUBE_CONTEXT"),
+        kind=cast(Kind, reader.text("MLO_KIND", units.one_of(*KINDS)) or "job"),
         scheduler=reader.text("MLO_SCHEDULER", units.subdomain),
         queue=reader.text("MLO_QUEUE", units.label_value),
         queue_label=reader.text("MLO_QUEUE_LABEL", units.label_key),

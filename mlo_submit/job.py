@@ -13,7 +13,7 @@ from typing import Literal
 
 from mlo_submit import array, labels, shell, sweep, units
 from mlo_submit.array import Array
-from mlo_submit.env import Config
+from mlo_submit.env import Config, Kind
 from mlo_submit.sweep import Sweep, Task
 
 KEEP_ALIVE = 12 * 3600  # seconds
@@ -53,6 +53,7 @@ class Flags:
     port: int | None = None
     train: bool = False
     workers: int = 0
+    kind: Kind | None = None
     retries: int = 0
     secret_name: str | None = None
     secrets: Literal["files", "env"] | None = None
@@ -93,6 +94,7 @@ class Job:
     memory: str | None
     port: int | None
     workers: int
+    kind: Kind
     retries: int
     secret_name: str
     secret_files: bool | None
@@ -177,6 +179,7 @@ def from_flags(config: Config, flags: Flags, now: datetime) -> Job:
         memory=flags.memory,
         port=flags.port,
         workers=flags.workers,
+        kind=flags.kind or config.kind,
         retries=flags.retries,
         secret_name=flags.secret_name or config.secret_name,
         secret_files=None if flags.secrets is None else flags.secrets == "files",
@@ -225,16 +228,16 @@ def default_name(username: str, now: datetime) -> str:
     return units.label(f"{user}-{now:%Y%m%d-%H%M%S}")
 
 
-def rendezvous(job: Job) -> dict[str, str]:
+def rendezvous(job: Job, master: str = "") -> dict[str, str]:
     """What tells the pods of a multi-node job of each other, where the backend itself does not: the rank comes from it.
 
-    NAME-0.NAME is the host of rank 0 in the domain of the job.
+    `master` is the host of rank 0, if not NAME-0.NAME, which is its name in the domain of the job.
     """
     if not job.workers:
         return {}
     return {
         "PET_NNODES": str(job.workers + 1),
-        "PET_MASTER_ADDR": f"{job.name}-0.{job.name}",
+        "PET_MASTER_ADDR": master or f"{job.name}-0.{job.name}",
         "RUNAI_NUM_OF_GPUS": str(job.gpus),
     }
 

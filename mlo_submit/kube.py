@@ -67,11 +67,11 @@ def current_context(machine: Machine) -> JSON:
     return {}
 
 
-def path(kind: str, namespace: str, name: str = "") -> str:
-    """Where the API has the objects of a kind ("jobs"), or the one of that name."""
+def path(kind: str, namespace: str, name: str = "", group: str = "") -> str:
+    """Where the API has the objects of a kind ("jobs"), or the one of that name; `group` is that of others' kinds."""
     from urllib.parse import quote
 
-    group = "apis/batch/v1" if kind == "jobs" else "api/v1"
+    group = group or ("apis/batch/v1" if kind == "jobs" else "api/v1")
     return f"/{group}/namespaces/{quote(namespace, safe='')}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
 
 

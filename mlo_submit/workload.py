@@ -94,6 +94,8 @@ class Workload:
     pods: tuple[Pod, ...] = ()
     tasks: Tasks | None = None
     index: int | None = None
+    made_as: str = "job"
+    """What it is there, where its backend has several kinds: a key of the table of Kubernetes' kinds."""
     submission: str = field(default="", repr=False)
     """What `mlo_submit.submission` wrote of the flags; empty where the job was launched otherwise."""
 

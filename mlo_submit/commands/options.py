@@ -9,6 +9,7 @@ import click
 
 from mlo_submit import array, sweep, units
 from mlo_submit.commands import values
+from mlo_submit.env import KINDS
 from mlo_submit.job import Mount
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,6 +100,11 @@ OPTIONS = (
         type=click.IntRange(0, 1000),
         default=0,
         help="Pods in addition to the master, for multi-node training. Implies --train.",
+    ),
+    click.option(
+        "--kind",
+        type=click.Choice(KINDS),
+        help="What a job with --workers is on Kubernetes, instead of MLO_KIND: job, or what the cluster must have.",
     ),
     click.option(
         "--wait-for-master",

@@ -70,11 +70,15 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
         raise click.UsageError("--stop-when-idle is for interactive jobs: a training job ends with its command.")
     if flags.wait_for_master and not (flags.workers and (flags.line or flags.argv)):
         raise click.UsageError("--wait-for-master is for a command that runs with --workers.")
+    if flags.kind and not flags.workers:
+        raise click.UsageError("--kind is for a job with --workers: any other is a Job.")
     if problems := _of_array(flags):
         raise click.UsageError(" ".join(problems))
     machine = shared.machine
     file = common.read(shared)
     name, why = backends.choose(shared.backend, file.values.get("MLO_BACKEND"), machine)
+    if flags.kind and name != "kubernetes":
+        raise click.UsageError(f"--kind is for the backend kubernetes, and this job is for {name} ({why}).")
     backend = backends.load(name)
     instead = {key for flag, key in INSTEAD.items() if getattr(flags, flag)}
     config = env.configure(file, machine, backend.REQUIRED - instead)

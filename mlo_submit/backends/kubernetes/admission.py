@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from mlo_submit.backends.kubernetes import kueue
-from mlo_submit.backends.kubernetes.asking import together
+from mlo_submit.backends.kubernetes.asking import seen, together
 from mlo_submit.backends.kubernetes.manifest import KUEUE_LABEL
 from mlo_submit.errors import UnavailableError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied
+from mlo_submit.kube import JSON, Cluster
 from mlo_submit.queues import Queues
 
 
@@ -38,7 +38,7 @@ def queues(cluster: Cluster, namespace: str, mine: Callable[[], Sequence[JSON]])
         return Queues(note=kueue.UNSEEN)
     names = list(dict.fromkeys(each["spec"].get("clusterQueue", "") for each in locals_))
     found = together(
-        *(partial(_seen, cluster, f"{kueue.API}/clusterqueues/{name}") for name in names),
+        *(partial(seen, cluster, f"{kueue.API}/clusterqueues/{name}") for name in names),
         *(partial(_order, cluster, namespace, each["metadata"]["name"]) for each in locals_),
     )
     clusters = {name: its or {} for name, its in zip(names, found[: len(names)], strict=True)}
@@ -55,7 +55,7 @@ def queues(cluster: Cluster, namespace: str, mine: Callable[[], Sequence[JSON]])
 def _order(cluster: Cluster, namespace: str, queue: str) -> list[JSON]:
     """The Workloads that wait in a LocalQueue, with their positions; empty where the cluster does not tell them."""
     try:
-        found = _seen(cluster, f"{kueue.VISIBILITY}/namespaces/{namespace}/localqueues/{queue}/pendingworkloads")
+        found = seen(cluster, f"{kueue.VISIBILITY}/namespaces/{namespace}/localqueues/{queue}/pendingworkloads")
     except UnavailableError:  # the server of this API is another one
         return []
     return list(found["items"]) if found else []
@@ -63,14 +63,5 @@ def _order(cluster: Cluster, namespace: str, queue: str) -> list[JSON]:
 
 def _objects(cluster: Cluster, namespace: str, kind: str) -> list[JSON] | None:
     """Kueue's objects in a namespace; None where they are not there, or may not be seen."""
-    found = _seen(cluster, f"{kueue.API}/namespaces/{namespace}/{kind}")
+    found = seen(cluster, f"{kueue.API}/namespaces/{namespace}/{kind}")
     return None if found is None else list(found["items"])
-
-
-def _seen(cluster: Cluster, place: str) -> JSON | None:
-    try:
-        return cluster.call("GET", place)
-    except (ApiRefusal, Denied) as error:
-        if error.status not in (403, 404):
-            raise
-        return None

@@ -1,12 +1,14 @@
-"""Several questions at once, and answers of many pages."""
+"""Several questions at once, answers of many pages, and those that say that there is nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlo_submit.kube import JSON, ApiRefusal, Cluster
+from mlo_submit.backends.kubernetes import kinds
+from mlo_submit.backends.kubernetes.kinds import Kind
+from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied
 
 PAGE = 1000  # objects; more do not come faster
 
@@ -37,6 +39,54 @@ def everything(cluster: Cluster, place: str, **query: str) -> list[JSON]:
         token = page.get("metadata", {}).get("continue", "")
         if not token:
             return found
+
+
+def others(cluster: Cluster) -> list[Kind]:
+    """The kinds of jobs that the cluster has beside the Job: one request."""
+    return kinds.known(seen(cluster, "/apis") or {})
+
+
+def objects(cluster: Cluster, namespace: str, others: Iterable[Kind], **query: str) -> list[tuple[Kind, JSON]]:
+    """The objects of these kinds, as far as they are for the user to see."""
+    found: list[tuple[Kind, JSON]] = []
+    for kind in others:
+        try:
+            listed = everything(cluster, kinds.path(kind, namespace), **query)
+        except (ApiRefusal, Denied) as error:
+            if error.status not in (403, 404):
+                raise
+            continue
+        found += [(kind, job) for job in listed]
+    return found
+
+
+def read(cluster: Cluster, place: str) -> JSON:
+    """The object that is there; empty where none is."""
+    try:
+        return cluster.call("GET", place)
+    except ApiRefusal as error:
+        if error.status != 404:
+            raise
+        return {}
+
+
+def seen(cluster: Cluster, place: str) -> JSON | None:
+    """What is there; None where the cluster does not have it, or it is not for the user to see."""
+    try:
+        return cluster.call("GET", place)
+    except (ApiRefusal, Denied) as error:
+        if error.status not in (403, 404):
+            raise
+        return None
+
+
+def delete(cluster: Cluster, place: str, **options: str | int) -> None:
+    """Begin to delete what is there. Gone already is as good."""
+    try:
+        cluster.call("DELETE", place, **options)
+    except ApiRefusal as error:
+        if error.status != 404:
+            raise
 
 
 @contextmanager

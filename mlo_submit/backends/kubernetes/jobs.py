@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 from mlo_submit import kube, labels, tasks
-from mlo_submit.backends.kubernetes import admission, arrays, events, leftovers, words
+from mlo_submit.backends.kubernetes import admission, arrays, asking, events, kinds, leftovers, words
 from mlo_submit.backends.kubernetes.asking import everything, no_collection, together
-from mlo_submit.backends.kubernetes.manifest import CONTAINER, KUEUE_LABEL, QUEUE_LABELS
+from mlo_submit.backends.kubernetes.kinds import JOB, Kind
+from mlo_submit.backends.kubernetes.manifest import KUEUE_LABEL, QUEUE_LABELS
 from mlo_submit.editor import KubernetesContainer
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
-from mlo_submit.kube import JSON, ApiRefusal, Cluster, path
+from mlo_submit.kube import JSON, Cluster, path
 from mlo_submit.machine import Machine
 from mlo_submit.queues import Queues
 from mlo_submit.workload import Event, Leftover, LogCommand, LogView, Pod, Workload
 
 FEW = 500  # jobs that succeeded: their pods are worth a request
 SOME = 100  # pods that tell why arrays wait
-WARNINGS = {"Job": "FailedCreate", "Pod": "FailedMount"}
-"""The reason of the events that explain why a Job has no pod, or why a pod does not start."""
 
 
 def connect(config: Config, machine: Machine) -> Jobs:
@@ -36,8 +36,8 @@ class Jobs:
     config: Config
     machine: Machine
     cluster: Cluster
-    container: str = CONTAINER
-    """The container of a pod that is the job; empty where only kubectl knows which one it is."""
+    ours: bool = True
+    """Whether the container of a pod that is the job is known by its name, or only to kubectl."""
 
     @property
     def user(self) -> str:
@@ -56,15 +56,16 @@ class Jobs:
 
     def _all(self, selector: str) -> list[Workload]:
         of_jobs = f"{selector},!{labels.ARRAY}"
-        jobs, pods = together(
+        jobs, pods, others = together(
             lambda: self._list("jobs", labelSelector=selector),
             lambda: self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase!=Succeeded"),
+            lambda: asking.others(self.cluster),
         )
         if 0 < sum(words.finished(job).get("type") == "Complete" and not arrays.tasks(job) for job in jobs) <= FEW:
             pods += self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase=Succeeded")
         if any(map(arrays.waits, jobs)):
             pods += self._waiting(selector)
-        return self._workloads(jobs, pods)
+        return self._workloads([*((JOB, job) for job in jobs), *self._of(others, labelSelector=selector)], pods)
 
     def _waiting(self, selector: str) -> list[JSON]:
         """Pods of arrays that wait: some of them, since one tells for all of its array."""
@@ -75,10 +76,13 @@ class Jobs:
         """The Job of that name, with its pods: two requests at once. Of an array with those of one task, or with some
         that wait: one request more.
         """
-        mine = f"job-name={name}"
+        mine = kinds.selector(JOB, name)
         job, pods = together(
-            lambda: self._read(name), lambda: self._list("pods", labelSelector=f"{mine},!{labels.ARRAY}")
+            lambda: self._read(JOB, name), lambda: self._list("pods", labelSelector=f"{mine},!{labels.ARRAY}")
         )
+        kind = JOB
+        if not job:
+            kind, job, pods = self._another(name)
         if not job:
             raise RefusedError(f"there is no job {name} in {self.config.namespace}: `mlo-submit list` shows yours.")
         if (job["metadata"].get("labels") or {}).get(labels.MANAGED_BY) != labels.OURS:
@@ -87,16 +91,23 @@ class Jobs:
             )
         if index is not None:
             return self._task(job, index)
-        return self._workloads([job], self._waiting(mine) if arrays.waits(job) else pods)[0]
+        return self._workloads([(kind, job)], self._waiting(mine) if arrays.waits(job) else pods)[0]
+
+    def _another(self, name: str) -> tuple[Kind, JSON, list[JSON]]:
+        """What has that name and is no Job, and its pods."""
+        for kind in asking.others(self.cluster):
+            if job := self._read(kind, name):
+                return kind, job, self._list("pods", labelSelector=kinds.selector(kind, name))
+        return JOB, {}, []
 
     def _task(self, job: JSON, index: int) -> Workload:
         whole = words.workload(job, ())
         tasks.check(whole, index)
         assert whole.tasks  # noqa: S101  # for the type checker
         place = whole.tasks.array.indices.index(index)
-        pods = self._list("pods", labelSelector=f"job-name={whole.name},{arrays.RANK}={place}")
+        pods = self._list("pods", labelSelector=f"{kinds.selector(JOB, whole.name)},{arrays.RANK}={place}")
         own, its = arrays.alone(job, pods, whole.tasks, index)
-        (found,) = self._workloads([own], its)
+        (found,) = self._workloads([(JOB, own)], its)
         if not its and found.state == "Pending" and whole.state == "Running":
             found = replace(found, reason="it waits for its turn")
         return replace(found, index=index)
@@ -105,39 +116,43 @@ class Jobs:
         """One request, for however many."""
         if not job.tasks or not job.tasks.failed:
             return []
-        pods = self._list("pods", labelSelector=f"job-name={job.name}", fieldSelector="status.phase=Failed")
+        query = {"labelSelector": kinds.selector(JOB, job.name), "fieldSelector": "status.phase=Failed"}
+        pods = self._list("pods", **query)
         return arrays.last_of_each([words.pod_of(pod) for pod in sorted(pods, key=words.age)], job.tasks)
 
-    def _workloads(self, jobs: Sequence[JSON], pods: Iterable[JSON]) -> list[Workload]:
+    def _workloads(self, jobs: Sequence[tuple[Kind, JSON]], pods: Iterable[JSON]) -> list[Workload]:
         """Jobs with their pods, and the warnings of those that only warnings explain."""
-        of: dict[str, list[JSON]] = {}
-        for pod in pods:
-            of.setdefault(pod["metadata"]["labels"].get("job-name", ""), []).append(pod)
-        pairs = [(job, of.get(job["metadata"]["name"], [])) for job in jobs]
-        kinds = {kind for job, its in pairs if (kind := words.puzzling(job, its))}
+        of = kinds.by_owner(pods)
+        found = [(kind, job, of.get((kind.PLURAL, job["metadata"]["name"]), [])) for kind, job in jobs]
+        asks = dict.fromkeys(ask for each in found if (ask := kinds.puzzling(*each)))
         told = [
-            event for kind in kinds for event in self._events(f"involvedObject.kind={kind},reason={WARNINGS[kind]}")
+            event for about, reason in asks for event in self._events(f"involvedObject.kind={about},reason={reason}")
         ]
-        warnings = {event["involvedObject"]["uid"]: event["message"] for event in told}
-        queued = [job for job in jobs if words.queued(job)]
+        warnings = kinds.warnings(told)
+        queued = [own for kind, job in jobs if words.queued(own := kind.as_job(job))]
         waits = admission.waits(self.cluster, self.config.namespace, queued) if queued else {}
-        return [words.workload(job, its, warnings, waits.get(job["metadata"].get("uid", ""))) for job, its in pairs]
+        return [
+            kinds.workload(kind, job, its, warnings, waits.get(job["metadata"].get("uid", "")))
+            for kind, job, its in found
+        ]
 
     def queues(self) -> Queues:
         """What Kueue tells of the LocalQueues of the namespace."""
         if self.config.scheduler in QUEUE_LABELS:
             return Queues(note=f"{self.config.scheduler} does not tell here what waits in its queues.")
-        mine = partial(self._list, "jobs", labelSelector=f"{labels.mine(self.user)},{KUEUE_LABEL}")
-        return admission.queues(self.cluster, self.config.namespace, mine)
+        return admission.queues(self.cluster, self.config.namespace, self._queued)
 
-    def _read(self, name: str) -> JSON:
-        """The Job of that name; empty where there is none."""
-        try:
-            return self.cluster.call("GET", path("jobs", self.config.namespace, name))
-        except ApiRefusal as error:
-            if error.status != 404:
-                raise
-            return {}
+    def _queued(self) -> list[JSON]:
+        """My jobs that Kueue knows."""
+        selector = f"{labels.mine(self.user)},{KUEUE_LABEL}"
+        jobs, others = together(lambda: self._list("jobs", labelSelector=selector), lambda: asking.others(self.cluster))
+        return [*jobs, *(job for _, job in self._of(others, labelSelector=selector))]
+
+    def _read(self, kind: Kind, name: str) -> JSON:
+        return asking.read(self.cluster, kinds.path(kind, self.config.namespace, name))
+
+    def _of(self, others: Iterable[Kind], **query: str) -> list[tuple[Kind, JSON]]:
+        return asking.objects(self.cluster, self.config.namespace, others, **query)
 
     def _list(self, kind: str, **query: str) -> list[JSON]:
         return everything(self.cluster, path(kind, self.config.namespace), **query)
@@ -147,20 +162,24 @@ class Jobs:
 
     def events(self, job: Workload) -> list[Event]:
         """The events of the Job, and of all pods that it has or had: those that the cluster still knows."""
-        raw, pods, of_job = together(
-            lambda: self._read(job.name),
-            lambda: self._list("pods", labelSelector=f"job-name={job.name},!{labels.ARRAY}"),
-            lambda: self._events(f"involvedObject.name={job.name}"),
+        kind = kinds.made_as(job)
+        raw, pods, *of_job = together(
+            lambda: self._read(kind, job.name),
+            lambda: self._list("pods", labelSelector=f"{kinds.selector(kind, job.name)},!{labels.ARRAY}"),
+            *(partial(self._events, f"involvedObject.name={name}") for name in kinds.makers(kind, job.name)),
         )
+        of_all = list(chain(*of_job))
         known = [words.pod_of(pod) for pod in pods] or job.pods
         # Those of an array's pods are too many.
-        names = {} if job.tasks else dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_job)])
+        names = {} if job.tasks else dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_all)])
         of_pods = together(*(partial(self._events, f"involvedObject.name={name}") for name in names))
-        return events.timeline(job, raw, known, [*of_job, *(event for found in of_pods for event in found)])
+        return events.timeline(
+            job, kind.as_job(raw) if raw else {}, known, [*kinds.told(kind, of_all), *chain(*of_pods)]
+        )
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
         """`kubectl logs`, which renews a login and follows a log through its rotation."""
-        argv = [*self.kubectl("logs"), pod.name, *self._container(), "--timestamps"]
+        argv = [*self.kubectl("logs"), pod.name, *self._container(job), "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
         argv += [f"--tail={view.tail}"] if view.tail is not None else []
@@ -170,7 +189,7 @@ class Jobs:
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`kubectl exec`."""
         streams = ["--stdin", *(["--tty"] if tty else [])]
-        return [*self.kubectl("exec"), pod.name, *self._container(), *streams, "--", *argv]
+        return [*self.kubectl("exec"), pod.name, *self._container(job), *streams, "--", *argv]
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """`kubectl port-forward`."""
@@ -180,7 +199,7 @@ class Jobs:
         """The context, and what the pod says of its container."""
         namespace = self.config.namespace
         found = self.cluster.call("GET", path("pods", namespace, pod.name))["spec"]["containers"]
-        container = next((each for each in found if each["name"] == self.container), found[0])
+        container = next((each for each in found if [each["name"]] == self._container(job)[1:]), found[0])
         return KubernetesContainer(
             context=self.cluster.context,
             namespace=namespace,
@@ -189,8 +208,8 @@ class Jobs:
             image=container["image"],
         )
 
-    def _container(self) -> list[str]:
-        return ["--container", self.container] if self.container else []
+    def _container(self, job: Workload) -> list[str]:
+        return ["--container", kinds.made_as(job).CONTAINER] if self.ours else []
 
     def kubectl(self, verb: str) -> list[str]:
         """The beginning of an argv: `kubectl VERB`, in the namespace."""
@@ -199,7 +218,8 @@ class Jobs:
 
     def delete(self, job: Workload, *, now: bool) -> None:
         """Delete the Job in the foreground: it goes after its pods. Gone already is as good."""
-        self._gone("jobs", job.name, propagationPolicy="Foreground")
+        place = kinds.path(kinds.made_as(job), self.config.namespace, job.name)
+        asking.delete(self.cluster, place, propagationPolicy="Foreground")
         if now:  # after the Job, which would replace them
             self.kill(job)
 
@@ -207,16 +227,9 @@ class Jobs:
         """End the pods of the job without their grace period."""
         if job.tasks:
             every = path("pods", self.config.namespace)
-            self.cluster.call("DELETE", every, labelSelector=f"job-name={job.name}", gracePeriodSeconds=0)
+            self.cluster.call("DELETE", every, labelSelector=kinds.selector(JOB, job.name), gracePeriodSeconds=0)
         for pod in job.pods:
-            self._gone("pods", pod.name, gracePeriodSeconds=0)
-
-    def _gone(self, kind: str, name: str, **options: str | int) -> None:
-        try:
-            self.cluster.call("DELETE", path(kind, self.config.namespace, name), **options)
-        except ApiRefusal as error:
-            if error.status != 404:
-                raise
+            asking.delete(self.cluster, path("pods", self.config.namespace, pod.name), gracePeriodSeconds=0)
 
     def stop(self, job: Workload) -> None:
         """Suspend the Job: Kubernetes deletes its pods, and keeps the Job. Its time limit starts anew when it goes on.
@@ -231,16 +244,20 @@ class Jobs:
         self._suspend(job, stopped=None)
 
     def _suspend(self, job: Workload, stopped: str | None) -> None:
-        found = self._read(job.name)
-        if not found or words.finished(found):
+        kind = kinds.made_as(job)
+        found = self._read(kind, job.name)
+        if not found or words.finished(kind.as_job(found)):
             raise RefusedError(f"the job {job.name} has ended: `mlo-submit rerun {job.name}` launches it again.")
         if queue := (found["metadata"].get("labels") or {}).get(KUEUE_LABEL):
             raise RefusedError(
                 f"the job {job.name} is in the queue {queue} of Kueue, which decides alone when it runs, and undoes "
                 f"a stop. End it with `mlo-submit delete {job.name}`, and launch it again when it may go on."
             )
-        patch = {"metadata": {"annotations": {words.STOPPED: stopped}}, "spec": {"suspend": stopped is not None}}
-        self.cluster.call("PATCH", path("jobs", self.config.namespace, job.name), patch)
+        patch = {
+            "metadata": {"annotations": {words.STOPPED: stopped}},
+            "spec": kind.suspension(stopped is not None),
+        }
+        self.cluster.call("PATCH", kinds.path(kind, self.config.namespace, job.name), patch)
 
     def leftovers(self, gone: Sequence[str]) -> list[Leftover]:
         """Secrets and Services that mlo-submit made for me, and that no Job or pod of anybody's uses.
@@ -248,14 +265,16 @@ class Jobs:
         What run:ai has set aside is neither, and is not seen.
         """
         mine = labels.mine(self.user)
-        secrets, services, jobs, pods = together(
+        secrets, services, jobs, pods, others = together(
             lambda: self._list("secrets", labelSelector=mine),
             lambda: self._list("services", labelSelector=mine),
             lambda: self._list("jobs"),
             lambda: self._list("pods"),
+            lambda: asking.others(self.cluster),
         )
+        jobs += (kind.as_job(job) for kind, job in self._of(others))
         return leftovers.unused(secrets=secrets, services=services, jobs=jobs, pods=pods, gone=gone)
 
     def remove(self, leftover: Leftover) -> None:
         """Delete a Secret or a Service."""
-        self._gone(f"{leftover.kind.lower()}s", leftover.name)
+        asking.delete(self.cluster, path(f"{leftover.kind.lower()}s", self.config.namespace, leftover.name))

@@ -16,6 +16,7 @@ from mlo_submit.queues import Queue, QueuedJob, Queues, Resource
 
 API: Final = "/apis/kueue.x-k8s.io/v1beta1"
 VISIBILITY: Final = "/apis/visibility.kueue.x-k8s.io/v1beta1"
+OWNERS: Final = ("Job", "JobSet", "PyTorchJob")
 
 UNSEEN: Final = (
     "The cluster has no Kueue, or its queues are not for you to see. Without it, a job starts when a node has room; "
@@ -120,7 +121,7 @@ def _since(workload: Mapping[str, Any]) -> str:
 def owner(workload: Mapping[str, Any]) -> str:
     """The uid of the Job that a Workload stands for; empty for none."""
     owners = workload["metadata"].get("ownerReferences") or []
-    return next((str(each["uid"]) for each in owners if each.get("kind") == "Job"), "")
+    return next((str(each["uid"]) for each in owners if each.get("kind") in OWNERS), "")
 
 
 def _waits(workload: Mapping[str, Any]) -> bool:

@@ -8,8 +8,10 @@ from typing import Any
 
 from mlo_submit import kube, yaml
 from mlo_submit import secret as secrets
-from mlo_submit.backends.kubernetes import kueue
-from mlo_submit.backends.kubernetes.manifest import check, in_kueue, render, service
+from mlo_submit.backends.kubernetes import kinds, kueue
+from mlo_submit.backends.kubernetes.asking import read, together
+from mlo_submit.backends.kubernetes.kinds import JOB, Kind
+from mlo_submit.backends.kubernetes.manifest import check, in_kueue
 from mlo_submit.backends.kubernetes.words import finished
 from mlo_submit.errors import MloError, RefusedError, note, warn
 from mlo_submit.job import Job
@@ -22,39 +24,85 @@ DELETION = 120  # seconds that a finished job's pod may take to go
 
 
 def preview(job: Job, machine: Machine) -> str:
-    """The Job as YAML, and the Service of a multi-node job, which is sent with the Job as its owner."""
-    check(job)
-    return "---\n".join(yaml.dump(each) for each in (render(job), *([service(job)] if job.workers else [])))
+    """The job as YAML, and the Service of a Job with workers, which is sent with the Job as its owner."""
+    kind = kinds.kind_of(job)
+    check(job, kind.suffix(job))
+    service = kind.service(job)
+    return "---\n".join(yaml.dump(each) for each in (kind.render(job), *([service] if service else [])))
 
 
 def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: bool) -> None:
-    """Create the Job, once its Secret is in step and its claims are known to exist."""
-    check(job)
+    """Create the job, once its Secret is in step and its kind and its claims are known to exist."""
+    kind = kinds.kind_of(job)
+    check(job, kind.suffix(job))
     cluster = kube.connect(machine, job.config.kube_context)
+    if kind is not JOB:
+        _require(cluster, job, kind)
     prepare(cluster, job, secret, sync=sync)
     if replace:
         _delete_finished(cluster, job)
     try:
-        made = cluster.call("POST", path("jobs", job.config.namespace), render(job))
+        made = cluster.call("POST", kinds.path(kind, job.config.namespace), kind.render(job))
     except ApiRefusal as error:
         if error.status == 404:
             raise RefusedError(secrets.no_namespace(job.config.namespace)) from None
         if error.status == 409:
             raise RefusedError(_taken(cluster, job)) from None
         raise
-    if job.workers:
+    if service := kind.service(job):
         try:
-            _serve(cluster, job, made)
+            _serve(cluster, job, made, service)
         except MloError:
-            cluster.call("DELETE", path("jobs", job.config.namespace, job.name), propagationPolicy="Background")
+            cluster.call("DELETE", _place(job), propagationPolicy="Background")
             raise
 
 
-def _serve(cluster: Cluster, job: Job, made: JSON) -> None:
+def _place(job: Job) -> str:
+    return kinds.path(kinds.kind_of(job), job.config.namespace, job.name)
+
+
+def _require(cluster: Cluster, job: Job, kind: Kind) -> None:
+    """See that the cluster has the kind, that the user may make such a job, and that no Job has its name.
+
+    Raises:
+        RefusedError: one of them is not so.
+    """
+    api, namespace = kind.API, job.config.namespace
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": "create",
+                "group": api.split("/")[1],
+                "resource": kind.PLURAL,
+            }
+        },
+    }
+    found, may, taken = together(
+        lambda: read(cluster, f"/{api}"),
+        lambda: cluster.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
+        lambda: read(cluster, kinds.path(JOB, namespace, job.name)),
+    )
+    if kind.PLURAL not in {each["name"] for each in found.get("resources", ())}:
+        raise RefusedError(
+            f"the cluster has no {kind.TITLE} ({api.removeprefix('apis/')}): leave out --kind and MLO_KIND, and the "
+            "job is a Job of Kubernetes' own; or ask the administrator to install it."
+        )
+    if not may["status"].get("allowed"):
+        raise RefusedError(
+            f"you may not create a {kind.TITLE} in {namespace}: ask the administrator for the right to create "
+            f"{kind.PLURAL}.{api.split('/')[1]}, or leave out --kind and MLO_KIND."
+        )
+    if taken:
+        raise RefusedError(f"there is a Job {job.name} already in {namespace}: choose another --name, or delete it.")
+
+
+def _serve(cluster: Cluster, job: Job, made: JSON, wanted: JSON) -> None:
     """Create the Service of the job's pods, which goes with the Job."""
     services = path("services", job.config.namespace)
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": made["metadata"]["uid"]}
-    wanted = service(job)
     wanted["metadata"]["ownerReferences"] = [owner]
     try:
         cluster.call("POST", services, wanted)
@@ -152,22 +200,21 @@ def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:
 
 def _taken(cluster: Cluster, job: Job) -> str:
     try:
-        found = cluster.call("GET", path("jobs", job.config.namespace, job.name))
+        found = cluster.call("GET", _place(job))
     except MloError:
         found = {}
-    if _ours(found) and finished(found):
+    if _ours(found) and finished(kinds.kind_of(job).as_job(found)):
         return f"there is a finished job {job.name} already: replace it with --replace, or choose another --name."
     return f"there is a job {job.name} already in {job.config.namespace}: choose another --name, or delete it first."
 
 
 def _delete_finished(cluster: Cluster, job: Job) -> None:
-    name, namespace = job.name, job.config.namespace
-    place = path("jobs", namespace, name)
+    name, namespace, place = job.name, job.config.namespace, _place(job)
     try:
         found = cluster.call("GET", place)
         if not _ours(found):
             raise RefusedError(f"the job {name} in {namespace} was not made by mlo-submit: --replace leaves it alone.")
-        if not finished(found):
+        if not finished(kinds.kind_of(job).as_job(found)):
             raise RefusedError(
                 f"the job {name} still runs: --replace only deletes a finished one. Choose another --name."
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mlo_submit.backends.kubernetes import kinds
 from mlo_submit.labels import INSTANCE
 from mlo_submit.workload import Leftover
 
@@ -23,7 +24,7 @@ def unused(*, secrets: Objects, services: Objects, jobs: Objects, pods: Objects,
         pods: everybody's pods there, since not every pod is a Job's.
     """
     going = set(gone)
-    staying = [job for job in jobs if job["metadata"]["name"] not in going]
+    staying = [job for job in jobs if going.isdisjoint({job["metadata"]["name"], *kinds.owners(job)})]
     names = {job["metadata"]["name"] for job in staying}
     specs = [job["spec"]["template"]["spec"] for job in staying]
     specs += [pod["spec"] for pod in pods if going.isdisjoint(_jobs_of(pod))]
@@ -35,9 +36,9 @@ def unused(*, secrets: Objects, services: Objects, jobs: Objects, pods: Objects,
 
 
 def _jobs_of(pod: Mapping[str, Any]) -> set[str]:
-    """The job of a pod by the labels of Kubernetes, and by ours, which run:ai's pods have alone."""
-    marks = pod["metadata"].get("labels") or {}
-    return {marks[label] for label in ("job-name", INSTANCE) if label in marks}
+    """The job of a pod by the labels of its kind, and by ours, which run:ai's pods have alone."""
+    ours = (pod["metadata"].get("labels") or {}).get(INSTANCE)
+    return kinds.owners(pod) | ({ours} if ours else set())
 
 
 def _names(objects: Objects) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mlo_submit import submission
 from mlo_submit.errors import RefusedError
@@ -11,20 +12,21 @@ from mlo_submit.kube import JSON
 from mlo_submit.labels import ARRAY, SUBMISSION
 
 CONTAINER = "job"
+CONTAINERS = (CONTAINER, "pytorch")  # the second is that of a PyTorchJob, and of run:ai's own
 GPU = "nvidia.com/gpu"
 QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
-NAME = 63  # characters of the host name of a pod, which is that of its Job, "-" and the rank
+NAME = 63  # characters of the host name of a pod
 
 
-def render(job: Job) -> JSON:
-    """The Job as the API takes it."""
+def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
+    """The Job as the API takes it. `multi_node` tells its pods of each other, if not by the names of a Job's pods."""
     config = job.config
     queue = {_queue_label(job): job.queue} if job.queue else {}
     priority = {PRIORITY_LABEL: job.priority} if job.priority and in_kueue(job) else {}
     retries = job.retries if job.training else 0
-    pods = _count(job)
+    pods = count(job)
     annotations = {"annotations": dict(config.worker_annotations)} if _wants(job, "MLO_WORKER_ANNOTATIONS") else {}
     spec: JSON = {
         # Of an indexed Job alone are disruptions counted: on each pod, since the one that gave way is forgotten.
@@ -52,7 +54,7 @@ def render(job: Job) -> JSON:
                 },
                 **annotations,
             },
-            "spec": _pod(job),
+            "spec": _pod(job, rendezvous(job) if multi_node is None else multi_node),
         },
     }
     return {
@@ -80,7 +82,8 @@ def in_kueue(job: Job) -> bool:
     return bool(job.queue) and _queue_label(job) == KUEUE_LABEL
 
 
-def _count(job: Job) -> int:
+def count(job: Job) -> int:
+    """How many pods an Indexed Job completes."""
     return len(job.array.indices) if job.array else job.workers + 1
 
 
@@ -105,7 +108,7 @@ def _extended(job: Job) -> tuple[tuple[str, int], ...]:
     return job.config.worker_resources if _wants(job, "MLO_WORKER_RESOURCES") else ()
 
 
-def _pod(job: Job) -> JSON:
+def _pod(job: Job, multi_node: Mapping[str, str]) -> JSON:
     config = job.config
     volumes, mounts = _volumes(job)
     priority = config.priority_class if in_kueue(job) else job.priority or config.priority_class
@@ -127,7 +130,7 @@ def _pod(job: Job) -> JSON:
                 "image": job.image,
                 **({"imagePullPolicy": config.pull_policy} if config.pull_policy else {}),
                 "args": [literal(word) for word in job.argv(time_limit=False)],
-                "env": _env(job),
+                "env": _env(job, multi_node),
                 **({"ports": [{"containerPort": job.port}]} if job.port else {}),
                 "resources": _resources(job),
                 "securityContext": {"allowPrivilegeEscalation": True},
@@ -143,8 +146,8 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def _env(job: Job) -> list[JSON]:
-    environ = container_environ(job, {**rendezvous(job), **rdma(_extended(job))})
+def _env(job: Job, multi_node: Mapping[str, str]) -> list[JSON]:
+    environ = container_environ(job, {**multi_node, **rdma(_extended(job))})
     env: list[JSON] = [{"name": name, "value": literal(value)} for name, value in environ.items()]
     if job.secret_files is False:
         optional = {"optional": True} if job.secret_optional else {}
@@ -201,8 +204,8 @@ def _placement(job: Job) -> JSON:
     return placement
 
 
-def check(job: Job) -> None:
-    """See that Kubernetes can run such a job.
+def check(job: Job, longest_suffix: str) -> None:
+    """See that Kubernetes can run such a job. `longest_suffix` makes a pod's name of the job's.
 
     Raises:
         RefusedError: it cannot.
@@ -210,7 +213,7 @@ def check(job: Job) -> None:
     for text in (*job.argv(time_limit=False), *job.env.values()):
         if not text.isascii() and text != text.encode(errors="replace").decode():
             raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
-    longest = NAME - len(f"-{_count(job) - 1}")
+    longest = NAME - len(longest_suffix)
     if len(job.name) > longest:
         raise RefusedError(
             f"{job.name} is too long a name: Kubernetes adds {NAME - longest} characters to it for the pod, and takes "

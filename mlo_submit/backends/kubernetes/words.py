@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlo_submit.backends.kubernetes import arrays, reasons
 from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.backends.kubernetes.kueue import Wait
-from mlo_submit.backends.kubernetes.manifest import CONTAINER, GPU, KUEUE_LABEL
+from mlo_submit.backends.kubernetes.manifest import CONTAINERS, GPU, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
 from mlo_submit.tasks import which
@@ -276,7 +276,7 @@ def _status(pod: Mapping[str, Any]) -> JSON:
 def _ours(containers: Sequence[Mapping[str, Any]]) -> JSON:
     """The job's own among the containers of a pod; run:ai names it otherwise."""
     return dict(
-        next((each for each in containers if each.get("name") == CONTAINER), containers[0] if containers else {})
+        next((each for each in containers if each.get("name") in CONTAINERS), containers[0] if containers else {})
     )
 
 

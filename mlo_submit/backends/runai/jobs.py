@@ -28,7 +28,7 @@ def connect(config: Config, machine: Machine) -> Jobs:
     below = None
     if kube.has_context(machine):
         cluster = kube.connect(machine, config.kube_context)
-        below = kubernetes.Jobs(config=config, machine=machine, cluster=cluster, container="")
+        below = kubernetes.Jobs(config=config, machine=machine, cluster=cluster, ours=False)
     return Jobs(config=config, machine=machine, version=installed, below=below)
 
 

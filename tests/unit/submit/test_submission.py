@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlo_submit import submission
+from mlo_submit.env import KINDS as KINDS_OF_JOBS
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags, Mount
 from mlo_submit.sweep import Sweep
@@ -26,6 +27,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "int": NUMBER,
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(WORD, max_size=3).map(tuple),
+    "Kind | None": st.sampled_from([None, *KINDS_OF_JOBS]),
     "Literal['files', 'env'] | None": st.sampled_from([None, "files", "env"]),
     "Mapping[str, str]": st.dictionaries(WORD, WORD, max_size=3),
     "Sweep | None": st.none() | SWEEP,
