@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.cluster.controllers import administer, build, running, webhooks
+from tests.cluster.jobs import TRAIN
 from tests.cluster.lab import Lab, Laptop, until
 from tests.cluster.test_life_kubernetes import comes_to, happened
-from tests.cluster.test_workers import ALLREDUCE
+from tests.cluster.test_workers import ALLREDUCE, allreduce
 
 KINDS = ("jobset", "pytorchjob")
 
@@ -49,3 +51,82 @@ def test_three_ranks_meet_and_go_together(laptop: Laptop, lab: Lab, kind: str) -
     assert laptop.submit("delete", "--yes", job).returncode == 0
     every = f"{kind},job,pod,service"
     until(lambda: job not in lab.kubectl("get", every, "--output=name"), f"nothing is left of {job}", 20)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_and_resumed(laptop: Laptop, lab: Lab, scratch: Callable[[str], str], kind: str) -> None:
+    """All ranks have their grace period; meanwhile a shell, an exec and a log find their containers."""
+    train = "export RANK; mkdir -p $RANK; cd $RANK; exec " + shlex.join(["python3", "-c", TRAIN])
+    job = laptop.launch("--workers", "1", "--kind", kind, "--command", train)
+    comes_to(laptop, "Running")
+    until(lambda: laptop.submit("logs", job).stdout.count("started") == 2, f"both ranks of {job} train")
+    for rank in ("0", "1"):
+        assert laptop.submit("exec", "--worker", rank, job, "--", "printenv", "PET_NODE_RANK").stdout == f"{rank}\n"
+    stopped = laptop.submit("stop", job)
+    assert stopped.returncode == 0, stopped.stderr
+    comes_to(laptop, "Stopped")
+    assert [scratch(f"{laptop.working_dir}/{rank}/checkpoint") for rank in (0, 1)] == ["trained", "trained"]
+    assert laptop.submit("resume", job).returncode == 0
+    comes_to(laptop, "Succeeded")
+    assert {"suspended", "resumed"} & set(happened(laptop))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rank_that_fails(laptop: Laptop, kind: str) -> None:
+    """Without a retry the others are ended, and what is told is why the rank failed; --replace takes its place."""
+    fails = ("--workers", "1", "--kind", kind, "--command", f'[ "$RANK" = 1 ] && exit 3; {allreduce()}')
+    job = laptop.launch(*fails)
+    found = comes_to(laptop, "Failed")
+    assert (found["reason"], found["exit_code"]) == ("exit code 3 (rank 1)", 3)
+    taken = laptop.submit("run", "--name", job, *fails)
+    assert (taken.returncode, "replace it with --replace" in taken.stderr) == (73, True), taken.stderr
+    assert laptop.submit("rerun", job, "--replace", "--", "true").returncode == 0
+    comes_to(laptop, "Succeeded")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rank_that_is_tried_again(laptop: Laptop, kind: str) -> None:
+    """A JobSet starts all ranks anew, a PyTorchJob the one that failed."""
+    once = '[ "$RANK" = 0 ] || [ -e failed ] || { touch failed; sleep 1; exit 3; }; echo begins'
+    laptop.launch("--workers", "1", "--retries", "1", "--kind", kind, "--command", f"{once}; {allreduce()}")
+    found = comes_to(laptop, "Succeeded")
+    assert [pod["exit_code"] for pod in found["pods"]] == [0, 0]
+    assert found["restarts"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_limit(laptop: Laptop, kind: str) -> None:
+    """It counts as no failure that may be retried."""
+    laptop.launch("--workers", "1", "--retries", "3", "--time", "5s", "--kind", kind, "--", "sleep", "600")
+    found = comes_to(laptop, "Failed")
+    assert (found["reason"], found["exit_code"], found["restarts"]) == ("time limit", 143, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rank_that_is_evicted_comes_back(laptop: Laptop, lab: Lab, kind: str) -> None:
+    """Where it may be retried; for a JobSet it need not."""
+    wait = "until [ -e go ]; do sleep 0.1; done"
+    retries = ("--retries", "1") if kind == "pytorchjob" else ()
+    command = f'[ "$RANK" = 1 ] || {{ {wait}; }}; {allreduce()}'
+    job = laptop.launch("--workers", "1", "--kind", kind, *retries, "--command", command)
+    found = comes_to(laptop, "Running")
+    pod = next(pod["name"] for pod in found["pods"] if pod["rank"] == 1)
+    before = lab.get("pod", pod)["metadata"]["uid"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/eviction"
+    lab.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+
+    def both() -> bool:
+        pods = json.loads(lab.kubectl("get", "pods", f"--selector=app.kubernetes.io/instance={job}", "--output=json"))
+        uids = [pod["metadata"]["uid"] for pod in pods["items"] if pod["status"]["phase"] == "Running"]
+        return len(uids) == 2 and before not in uids
+
+    until(both, f"rank 1 of {job} runs again")
+    assert laptop.submit("exec", job, "--", "touch", f"{laptop.working_dir}/go").returncode == 0
+    comes_to(laptop, "Succeeded")
+
+
+def test_a_type_that_may_not_be_made(laptop: Laptop, lab: Lab) -> None:
+    done = laptop.submit("run", "--workers", "1", "--kind", "jobset", "--", "true", kubeconfig=lab.as_user("guest"))
+    assert done.returncode == 73
+    assert "you may not create a JobSet in runai-lab: ask the administrator" in done.stderr

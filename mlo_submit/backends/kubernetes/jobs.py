@@ -61,11 +61,13 @@ class Jobs:
             lambda: self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase!=Succeeded"),
             lambda: asking.others(self.cluster),
         )
-        if 0 < sum(words.finished(job).get("type") == "Complete" and not arrays.tasks(job) for job in jobs) <= FEW:
+        found = [*((JOB, job) for job in jobs), *self._of(others, labelSelector=selector)]
+        ended = (words.finished(kind.as_job(job)) for kind, job in found if not arrays.tasks(job))
+        if 0 < sum(each.get("type") == "Complete" for each in ended) <= FEW:
             pods += self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase=Succeeded")
         if any(map(arrays.waits, jobs)):
             pods += self._waiting(selector)
-        return self._workloads([*((JOB, job) for job in jobs), *self._of(others, labelSelector=selector)], pods)
+        return self._workloads(found, pods)
 
     def _waiting(self, selector: str) -> list[JSON]:
         """Pods of arrays that wait: some of them, since one tells for all of its array."""

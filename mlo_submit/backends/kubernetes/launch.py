@@ -9,7 +9,7 @@ from typing import Any
 from mlo_submit import kube, yaml
 from mlo_submit import secret as secrets
 from mlo_submit.backends.kubernetes import kinds, kueue
-from mlo_submit.backends.kubernetes.asking import read, together
+from mlo_submit.backends.kubernetes.asking import seen, together
 from mlo_submit.backends.kubernetes.kinds import JOB, Kind
 from mlo_submit.backends.kubernetes.manifest import check, in_kueue
 from mlo_submit.backends.kubernetes.words import finished
@@ -81,9 +81,9 @@ def _require(cluster: Cluster, job: Job, kind: Kind) -> None:
         },
     }
     found, may, taken = together(
-        lambda: read(cluster, f"/{api}"),
+        lambda: seen(cluster, f"/{api}") or {},
         lambda: cluster.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
-        lambda: read(cluster, kinds.path(JOB, namespace, job.name)),
+        lambda: seen(cluster, kinds.path(JOB, namespace, job.name)),
     )
     if kind.PLURAL not in {each["name"] for each in found.get("resources", ())}:
         raise RefusedError(
