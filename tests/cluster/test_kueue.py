@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.cluster.cluster import HERE, output
+from tests.cluster.controllers import webhooks
 from tests.cluster.jobs import TRAINING
 from tests.cluster.lab import Lab, Laptop, until
 
@@ -48,29 +47,14 @@ def kueue(lab: Lab) -> Iterator[None]:
     apply("--filename=-", stdin=controller)
     wait("Ready", "--namespace=kueue-system", "pod/kueue")
     wait("Available", "apiservice/v1beta1.visibility.kueue.x-k8s.io")
-    hooks = json.dumps({"apiVersion": "v1", "kind": "List", "items": webhooks(programs, run / "tls.crt")})
+    own = ("-batch-v1-job", "-cohort", "-clusterqueue", "-resourceflavor", "-workload")
+    items = webhooks(lab, programs / "webhook/manifests.yaml", "kueue", 9443, *own)
+    hooks = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     apply("--filename=-", stdin=hooks)
     apply(f"--filename={HERE}/kueue/queues.yaml")
     yield
     for gone in (hooks, controller):
         subprocess.run([*admin, "delete", "--filename=-", "--wait=false"], check=True, input=gone, text=True)
-
-
-def webhooks(programs: Path, certificate: Path) -> list[Told]:
-    """Kueue's own, for Jobs and its own kinds, found at an address of the node instead of through a Service."""
-    found = list(yaml.safe_load_all((programs / "webhook/manifests.yaml").read_text()))
-    for configuration in found:
-        configuration["metadata"]["name"] = f"kueue-{configuration['metadata']['name']}"
-        configuration["webhooks"] = [
-            {**each, "clientConfig": {"url": f"https://127.0.0.1:9443{path}", "caBundle": authority(certificate)}}
-            for each in configuration["webhooks"]
-            if "-batch-v1-job" in (path := each["clientConfig"]["service"]["path"]) or "-kueue-" in path
-        ]
-    return found
-
-
-def authority(certificate: Path) -> str:
-    return base64.b64encode(certificate.read_bytes()).decode()
 
 
 @pytest.fixture
