@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mlo_submit import kube, yaml
@@ -126,16 +127,13 @@ def prepare(cluster: Cluster, job: Job, secret: Secret, *, sync: bool) -> None:
     Raises:
         RefusedError: one of them or the namespace does not exist, or the Secret is somebody else's.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     claims = dict.fromkeys([job.pvc, *(mount.source for mount in job.mounts)])
-    with ThreadPoolExecutor() as pool:
-        checks = [pool.submit(_check_claim, cluster, job.config.namespace, claim) for claim in claims]
-        priority = pool.submit(_check_priority, cluster, job)
-        current = pool.submit(secrets.read, cluster, secret) if sync else None
-        unknown = [claim for claim, check in zip(claims, checks, strict=True) if not check.result()]
-        priority.result()
-        stored = current.result() if current else None
+    *known, _, stored = together(
+        *(partial(_check_claim, cluster, job.config.namespace, claim) for claim in claims),
+        lambda: _check_priority(cluster, job),
+        lambda: secrets.read(cluster, secret) if sync else None,
+    )
+    unknown = [claim for claim, is_known in zip(claims, known, strict=True) if not is_known]
     if unknown:
         warn(f"whether the PVC {', '.join(unknown)} exists was not checked: you may not read PVCs in that namespace.")
     if sync:
