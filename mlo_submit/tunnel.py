@@ -1,7 +1,11 @@
-"""A port of a pod at a port of this machine, kept open: the program that passes it on is started again when it ends."""
+"""A port of a pod at a port of this machine, kept open: the program that passes it on is started again when it ends.
+
+kubectl ends where a connection is refused in the pod; our own relay, for Docker, says so and goes on.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import time
@@ -17,14 +21,14 @@ from mlo_submit.workload import Pod, Workload
 
 HOST = "127.0.0.1"
 PATIENCE = 1.5  # seconds after which a connection that was not closed again is one to the pod
-PAUSES = (0.2, 2.0)  # seconds between two starts, the first and the longest
+PAUSES = (0.2, 2.0)  # seconds between two tries, the first and the longest
 END = 3.0  # seconds that the program may take to end
 
 
 class Tunnel:
     """`local` is the port of this machine, the next free one where it is taken; `open` that the pod answers there.
 
-    `reason` is what the program said at its end, the last time.
+    `reason` is what the program said last of why it is not.
     """
 
     def __init__(self, machine: Machine, jobs: Jobs, local: int, remote: int, say: Callable[[str], None]) -> None:
@@ -37,6 +41,7 @@ class Tunnel:
         self._say = say
         self._program: Popen[bytes] | None = None
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # for all its programs
+        self._heard = 0  # bytes of them
         self._pod = ""
         self._pause = PAUSES[0]
         self._due = 0.0
@@ -58,9 +63,8 @@ class Tunnel:
         if not self._program:
             if time.monotonic() >= self._due:
                 self._start(job, pod)
-        elif not self.open and answers(self.local):
-            self.open = True
-            self._pause = PAUSES[0]
+        elif self._has_news() if self.open else time.monotonic() >= self._due:
+            self._try()
 
     def close(self) -> None:
         """End the program."""
@@ -79,21 +83,40 @@ class Tunnel:
         self.local = free(wanted)
         if self.local != wanted:
             self._say(f"Port {wanted} of this machine is taken: using {self.local}.")
-        self._messages.seek(0)
+        self._messages.seek(0)  # where the program writes, too
         self._messages.truncate()
+        self._heard = 0
         argv = self._jobs.forward(job, pod, self.local, self.remote)
         self._program = process.start(self._machine, argv, stderr=self._messages)
         self._pod = pod.name
 
+    def _has_news(self) -> bool:
+        """Whether the program has said something since the last time."""
+        before, self._heard = self._heard, os.fstat(self._messages.fileno()).st_size
+        return self._heard > before
+
+    def _try(self) -> None:
+        if answers(self.local):
+            self.open = True
+            self._pause = PAUSES[0]
+        else:
+            self._shut()
+
     def _lose(self, pod: Pod) -> None:
-        self._messages.seek(0)
-        said = self._messages.read().decode(errors="replace").split("\n")
-        self.reason = next((line for line in reversed(said) if line), "no reason given").removeprefix("error: ")
         if self.open and pod.name != self._pod:
             self._say(f"The pod {self._pod} was replaced: connecting port {self.remote} to {pod.name}.")
-        elif self.open:
-            self._say(f"The connection to port {self.remote} broke ({self.reason}): connecting again.")
+            self.open = False
+        self._shut()
         self.close()
+
+    def _shut(self) -> None:
+        """It is not open, or no longer: say so, and try again later."""
+        said = os.pread(self._messages.fileno(), 65536, 0).decode(errors="replace").split("\n")
+        self.reason = next((line for line in reversed(said) if line), "").removeprefix("error: ")
+        if self.open:
+            why = self.reason or "no reason given"
+            self._say(f"The connection to port {self.remote} broke ({why}): connecting again.")
+        self.open = False
         self._due = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, PAUSES[1])
 

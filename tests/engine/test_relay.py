@@ -139,7 +139,7 @@ def test_a_port_with_nothing_behind(served: Laptop) -> None:
             assert client.recv(1) == b""
         program.terminate()
         assert program.stderr
-        assert program.stderr.read() == f"port {NOBODY} of the job: Connection refused\n"
+        assert program.stderr.read() == "Connection refused\n"
 
 
 def test_it_ends_with_the_container_or_when_it_is_told_to_and_leaves_nothing(served: Laptop) -> None:

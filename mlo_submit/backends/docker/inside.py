@@ -21,7 +21,7 @@ def connect(port: int) -> socket.socket:
             return socket.create_connection((host, port))
         except OSError as error:
             reason = str(error.strerror)
-    sys.exit(f"port {port} of the job: {reason}")
+    sys.exit(reason)
 
 
 def send(server: socket.socket) -> None:
