@@ -24,7 +24,7 @@ def waits(cluster: Cluster, namespace: str, jobs: Sequence[JSON]) -> dict[str, k
     )
     if workloads is None:
         return {}
-    return {**kueue.untaken(jobs), **kueue.waiting(workloads, kueue.positions(orders))}
+    return {**kueue.untaken(jobs, workloads), **kueue.waiting(workloads, kueue.positions(orders))}
 
 
 def queues(cluster: Cluster, namespace: str, mine: Callable[[], Sequence[JSON]]) -> Queues:

@@ -30,7 +30,6 @@ GAVE_WAY: Final[Mapping[str, str]] = {
     "InCohortFairSharing": "gave way to a queue that has had less",
 }
 
-
 PARTIAL: Final = (
     "How many jobs are before yours is told of each queue alone: others that share its quota may be before them, too. "
     "Kueue tells more where its visibility API is served, and you may read it."
@@ -58,7 +57,8 @@ class Wait:
     def text(self) -> str:
         """All of it, as the reason of a state."""
         told = "; ".join(filter(None, (self.why, self._place)))
-        return f"{self.gave_way}; " * bool(self.gave_way) + f"waits in the queue {self.queue}: {told}"
+        gave_way = f"{self.gave_way}; " if self.gave_way else ""
+        return f"{gave_way}waits in the queue {self.queue}: {told}"
 
     @property
     def _place(self) -> str:
@@ -66,11 +66,8 @@ class Wait:
             return ""
         if not self.exact and not self.before:
             return "no other of this queue before it"
-        return (
-            ("" if self.exact else "at least ")
-            + ("1 job" if self.before == 1 else f"{self.before} jobs")
-            + " before it"
-        )
+        jobs = "1 job" if self.before == 1 else f"{self.before} jobs"
+        return f"{jobs} before it" if self.exact else f"at least {jobs} before it"
 
 
 def positions(orders: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, int]:
@@ -98,17 +95,20 @@ def waiting(workloads: Iterable[Mapping[str, Any]], known: Mapping[str, int]) ->
     return found
 
 
-def untaken(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Wait]:
-    """What to say of Jobs in a queue, by their uid, until they have a Workload."""
-    found = {}
-    for job in jobs:
-        labels = job["metadata"]["labels"]
-        priority = labels.get(PRIORITY_LABEL)
-        hint = f" (is there a WorkloadPriorityClass {priority}?)" if priority else ""
-        found[job["metadata"]["uid"]] = Wait(
-            queue=labels[KUEUE_LABEL], before=None, why=f"Kueue has not taken it up yet{hint}"
-        )
-    return found
+def untaken(jobs: Iterable[Mapping[str, Any]], workloads: Iterable[Mapping[str, Any]]) -> dict[str, Wait]:
+    """What to say of Jobs in a queue, by their uid, as long as they have no Workload."""
+    taken = set(map(owner, workloads))
+    return {
+        job["metadata"]["uid"]: Wait(queue=labels[KUEUE_LABEL], before=None, why=_untaken(labels))
+        for job in jobs
+        if job["metadata"]["uid"] not in taken and (labels := job["metadata"]["labels"])
+    }
+
+
+def _untaken(labels: Mapping[str, str]) -> str:
+    # Of a class that does not exist only its log tells.
+    hint = f" (is there a WorkloadPriorityClass {labels[PRIORITY_LABEL]}?)" if PRIORITY_LABEL in labels else ""
+    return f"Kueue has not taken it up yet{hint}"
 
 
 def _since(workload: Mapping[str, Any]) -> str:

@@ -221,6 +221,9 @@ def test_a_job_that_kueue_has_not_taken_up(cluster: Api, invoke: Invoke, config:
     assert found["reason"] == (
         "waits in the queue team: Kueue has not taken it up yet (is there a WorkloadPriorityClass urgent?)"
     )
+    cluster.answers["GET", f"{KUEUE}/workloads"] = 200, {"items": [true(a_workload("train"), "QuotaReserved")]}
+    (found,) = json.loads(invoke("list", "--json").stdout)
+    assert found["reason"] == "waits in the queue team", "Kueue lets it go in a moment"
 
 
 def test_a_quota_that_may_not_be_seen(cluster: Api, invoke: Invoke) -> None:
