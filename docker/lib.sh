@@ -90,16 +90,17 @@ ensure_submit() { install_checkout submit; }
 ensure_venv() { install_checkout dev --group "$MLO_ROOT/pyproject.toml:dev"; }
 
 # Outside of the checkout, so that a run as root leaves nothing of root's in it. The stamp saves a second, and the network.
+# uv takes from a constraint the version and the hashes.
 install_checkout() {
-    local constraints=$MLO_ROOT/tests/constraints.txt stamp
+    local lock=$MLO_ROOT/requirements.lock stamp
     ensure_uv
     VIRTUAL_ENV=$MLO_CACHE/venv-$(cksum <<<"$MLO_ROOT" | cut -d ' ' -f 1)
     export VIRTUAL_ENV
     PATH=$VIRTUAL_ENV/bin:$PATH
     "$VIRTUAL_ENV/bin/python" -c '' 2>/dev/null || uv venv -q --clear --python python3 "$VIRTUAL_ENV"
     stamp=$VIRTUAL_ENV/installed-$1
-    if [ ! "$stamp" -nt "$MLO_ROOT/pyproject.toml" ] || [ ! "$stamp" -nt "$constraints" ]; then
-        uv pip install -q --constraints "$constraints" "${@:2}" --editable "$MLO_ROOT"
+    if [ ! "$stamp" -nt "$MLO_ROOT/pyproject.toml" ] || [ ! "$stamp" -nt "$lock" ]; then
+        uv pip install -q --constraints "$lock" --build-constraints "$lock" "${@:2}" --editable "$MLO_ROOT"
         touch "$stamp"
     fi
 }

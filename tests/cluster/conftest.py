@@ -70,9 +70,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("installed")
     wheels = directory / "wheels"
     environment = {**os.environ, "UV_TOOL_DIR": str(directory / "tools"), "UV_TOOL_BIN_DIR": str(directory / "bin")}
-    constraints = ROOT / "tests/constraints.txt"
     build = ("uv", "build", "--quiet", "--wheel", "--out-dir", wheels, ROOT)
-    install = ("uv", "tool", "install", "--quiet", "--constraints", constraints, "--find-links", wheels, "mlo")
+    lock = ROOT / "requirements.lock"
+    install = ("uv", "tool", "install", "--quiet", "--constraints", lock, "--find-links", wheels, "mlo")
     for argv in (build, install):
         subprocess.run(argv, check=True, env=environment, cwd=directory)
     return directory / "bin"
