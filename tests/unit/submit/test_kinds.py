@@ -1,0 +1,367 @@
+"""Jobs with workers as a JobSet and as a PyTorchJob: what is sent for them, and how they look as any other job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from mlo_entry import network
+from mlo_submit.backends import kubernetes
+from mlo_submit.backends.kubernetes import kinds
+from mlo_submit.backends.kubernetes.jobs import Jobs
+from mlo_submit.backends.kubernetes.manifest import render
+from mlo_submit.env import Config
+from mlo_submit.errors import RefusedError
+from mlo_submit.job import Flags, Job, from_flags
+from mlo_submit.machine import Machine
+from tests.unit.submit.conftest import ENV, Api, Invoke, config_of, status
+
+Told = dict[str, Any]
+
+NOW = datetime(2026, 11, 24)
+NAMESPACE = "runai-mlo-jdoe"
+CORE = f"/api/v1/namespaces/{NAMESPACE}"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+JOBSETS = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{NAMESPACE}/jobsets"
+PYTORCHJOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/pytorchjobs"
+PLACES = {"jobset": JOBSETS, "pytorchjob": PYTORCHJOBS}
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+GROUPS = {"groups": [{"name": "batch"}, {"name": "jobset.x-k8s.io"}, {"name": "kubeflow.org"}]}
+CREATED, ENDED = "2026-11-24T08:00:00Z", "2026-11-24T09:00:00Z"
+OTHERS = pytest.mark.parametrize("kind", ["jobset", "pytorchjob"])
+
+
+def a_job(config: Config, kind: str, **more: Any) -> Job:
+    flags: Told = {"name": "x", "workers": 2, "gpus": 4, "kind": kind, "argv": ("torchrun", "train.py"), **more}
+    return from_flags(config, Flags(**flags), NOW)
+
+
+def made(config: Config, kind: str, **more: Any) -> Told:
+    job = a_job(config, kind, **more)
+    return kinds.kind_of(job).render(job)
+
+
+# ---- what is sent
+
+
+def test_a_jobset_as_a_whole_manifest(laptop: Machine) -> None:
+    """Its child is the Job that it would be otherwise, without retries: those start all ranks anew."""
+    config = config_of(laptop, ENV + "MLO_QUEUE=team\nMLO_TTL_AFTER_FINISHED=1d\nMLO_PRIORITY_CLASS=train\n")
+    found = made(config, "jobset", retries=3, time=60, grace=5)
+    as_job = render(a_job(config, "job", time=60, grace=5))
+    child = found["spec"].pop("replicatedJobs")
+    assert found == {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": {
+            **as_job["metadata"],
+            "annotations": {
+                "mlo-submit/submission": '{"argv": ["torchrun", "train.py"], "gpus": 4, "grace": 5, "kind": "jobset", '
+                '"name": "x", "retries": 3, "time": 60, "workers": 2}'
+            },
+        },
+        "spec": {
+            "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": "x"},
+            "failurePolicy": {
+                "maxRestarts": 3,
+                "rules": [{"name": "timeLimit", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]}],
+            },
+            "successPolicy": {"operator": "All"},
+            "ttlSecondsAfterFinished": 86400,
+        },
+    }
+    assert found["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    del as_job["spec"]["ttlSecondsAfterFinished"]
+    env = as_job["spec"]["template"]["spec"]["containers"][0]["env"]
+    next(each for each in env if each["name"] == "PET_MASTER_ADDR")["value"] = "x-ranks-0-0.x"
+    assert child == [{"name": "ranks", "replicas": 1, "template": {"spec": as_job["spec"]}}]
+
+
+def test_a_pytorchjob_as_a_whole_manifest(laptop: Machine) -> None:
+    """The pods are those of a Job, with what the operator asks for and without what it does itself."""
+    config = config_of(laptop, ENV + "MLO_QUEUE=team\nMLO_TTL_AFTER_FINISHED=1d\nMLO_PRIORITY_CLASS=train\n")
+    found = made(config, "pytorchjob", retries=3, grace=5, port=8888)
+    as_job = render(a_job(config, "job", grace=5, port=8888))
+    template = as_job["spec"]["template"]
+    for key in ("restartPolicy", "subdomain"):
+        del template["spec"][key]
+    (container,) = template["spec"]["containers"]
+    set_by_the_operator = ("PET_NNODES", "PET_MASTER_ADDR")
+    env = [each for each in container["env"] if each["name"] not in set_by_the_operator]
+    container.update(name="pytorch", ports=[{"name": "job", "containerPort": 8888}], env=env)
+    replica = {"restartPolicy": "OnFailure", "template": template}
+    assert found["metadata"]["labels"] == as_job["metadata"]["labels"]
+    assert {key: value for key, value in found.items() if key != "metadata"} == {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "spec": {
+            "nprocPerNode": "4",
+            "runPolicy": {"cleanPodPolicy": "Running", "backoffLimit": 4, "ttlSecondsAfterFinished": 86400},
+            "pytorchReplicaSpecs": {"Master": {"replicas": 1, **replica}, "Worker": {"replicas": 2, **replica}},
+        },
+    }
+
+
+def test_a_pytorchjob_without_retries_is_never_started_again(config: Config) -> None:
+    spec = made(config, "pytorchjob")["spec"]
+    assert spec["runPolicy"] == {"cleanPodPolicy": "Running"}
+    assert {each["restartPolicy"] for each in spec["pytorchReplicaSpecs"].values()} == {"Never"}
+
+
+def test_the_time_limit_of_a_pytorchjob_is_also_in_its_pods(config: Config) -> None:
+    """Its operator notices that it is over when something happens."""
+    spec = made(config, "pytorchjob", time=77)["spec"]
+    assert spec["runPolicy"]["activeDeadlineSeconds"] == 77
+    for replica in spec["pytorchReplicaSpecs"].values():
+        assert "mlo-limit 77" in " ".join(replica["template"]["spec"]["containers"][0]["args"])
+
+
+def test_the_ranks_of_a_jobset_know_of_each_other(config: Config) -> None:
+    job = made(config, "jobset")["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    given = {each["name"]: each["value"] for each in job["spec"]["containers"][0]["env"]}
+    found = network.rendezvous({**given, "JOB_COMPLETION_INDEX": "2"})
+    assert (found["RANK"], found["WORLD_SIZE"], found["MASTER_ADDR"]) == ("2", "12", "x-ranks-0-0.x")
+
+
+# ---- which kind
+
+
+def test_the_kind_of_env_and_of_the_command_line(invoke: Invoke, laptop: Machine) -> None:
+    """MLO_KIND is for jobs with workers alone, and --kind wins."""
+    (laptop.cwd / ".env").write_text(ENV + "MLO_KIND=jobset\n")
+    for argv, kind in (
+        (("--workers", "1"), "JobSet"),
+        (("--workers", "1", "--kind", "pytorchjob"), "PyTorchJob"),
+        (("--workers", "1", "--kind", "job"), "Job"),
+        ((), "Job"),
+    ):
+        dry = invoke("run", "--backend", "kubernetes", "--dry-run", "-n", "x", *argv, "--", "true")
+        assert next(yaml.safe_load_all(dry.stdout))["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (("--backend", "docker", "--workers", "1"), "--kind is for the backend kubernetes, and this job is for docker"),
+        (("--backend", "runai", "--workers", "1"), "--kind is for the backend kubernetes, and this job is for runai"),
+        (("--backend", "kubernetes"), "--kind is for a job with --workers"),
+    ],
+)
+def test_where_there_is_no_other_kind(invoke: Invoke, env_file: object, argv: tuple[str, ...], why: str) -> None:
+    result = invoke("run", "--kind", "jobset", "--dry-run", *argv, "--", "true")
+    assert result.exit_code == 2
+    assert why in result.stderr
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("jobset", 47), ("pytorchjob", 54)])
+def test_a_name_leaves_room_for_that_of_a_pod(invoke: Invoke, env_file: object, kind: str, longest: int) -> None:
+    run = ("run", "--backend", "kubernetes", "--dry-run", "--workers", "1", "--kind", kind)
+    assert invoke(*run, "-n", "x" * longest).exit_code == 0
+    result = invoke(*run, "-n", "x" * (longest + 1))
+    assert result.exit_code == 73
+    assert f"Choose a --name of at most {longest}" in result.stderr
+
+
+# ---- run
+
+
+@pytest.fixture
+def cluster(api: Api, env_file: object) -> Api:
+    api.answers["GET", f"{CORE}/persistentvolumeclaims/mlo-scratch"] = 200, {}
+    api.answers["GET", "/apis/jobset.x-k8s.io/v1alpha2"] = 200, {"resources": [{"name": "jobsets"}]}
+    api.answers["POST", REVIEWS] = 201, {"status": {"allowed": True}}
+    return api
+
+
+RUN = ("run", "--backend", "kubernetes", "-n", "x", "--workers", "1", "--kind", "jobset", "--skip-secret-sync")
+
+
+def test_a_kind_that_the_cluster_has_is_created_there(invoke: Invoke, cluster: Api) -> None:
+    cluster.answers["POST", JOBSETS] = 201, {}
+    assert invoke(*RUN, "--", "true").exit_code == 0
+    assert cluster.paths()[-1] == ("POST", JOBSETS), "its controller makes the Service"
+    (review,) = (body for _, path, body in cluster.requests if path == REVIEWS)
+    asked = {"namespace": NAMESPACE, "verb": "create", "group": "jobset.x-k8s.io", "resource": "jobsets"}
+    assert review["spec"]["resourceAttributes"] == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "why"),
+    [
+        (("GET", "/apis/jobset.x-k8s.io/v1alpha2"), status(404, ""), "the cluster has no JobSet (jobset.x-k8s.io/v1al"),
+        (
+            ("POST", REVIEWS),
+            (201, {"status": {}}),
+            f"you may not create a JobSet in {NAMESPACE}: ask the ad",
+        ),
+        (("GET", f"{JOBS}/x"), (200, {"metadata": {}}), f"there is a Job x already in {NAMESPACE}: choose another"),
+    ],
+    ids=["type", "right", "name"],
+)
+def test_what_is_missing_is_told_before_anything_is_sent(
+    invoke: Invoke, cluster: Api, asked: tuple[str, str], answer: Any, why: str
+) -> None:
+    cluster.answers[asked] = answer
+    result = invoke(*RUN, "--", "true")
+    assert result.exit_code == 73
+    assert why in result.stderr
+    assert ("POST", JOBSETS) not in cluster.paths()
+
+
+# ---- life with them
+
+
+def pod_of(kind: str, rank: int, *, attempt: int = 0, **state: Any) -> Told:
+    if kind == "jobset":
+        marks = {"jobset.sigs.k8s.io/jobset-name": "x", "jobset.sigs.k8s.io/restart-attempt": str(attempt)}
+        name, annotations = f"x-ranks-0-{rank}-abcde", {"batch.kubernetes.io/job-completion-index": str(rank)}
+    else:
+        role, index = ("worker", rank - 1) if rank else ("master", 0)
+        prefix = "training.kubeflow.org"
+        marks = {f"{prefix}/job-name": "x", f"{prefix}/replica-type": role, f"{prefix}/replica-index": str(index)}
+        name, annotations = f"x-{role}-{index}", {}
+    container = kinds.KINDS[kind].CONTAINER  # type: ignore[index]
+    phase = "Failed" if "terminated" in state else "Running"
+    return {
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "creationTimestamp": CREATED,
+            "labels": {**marks, "job-name": "x-ranks-0"} if kind == "jobset" else marks,
+            "annotations": annotations,
+        },
+        "spec": {"nodeName": f"gpu-{rank}", "containers": [{"name": container}]},
+        "status": {"phase": phase, "containerStatuses": [{"name": container, "state": state}]},
+    }
+
+
+def there(config: Config, kind: str, *conditions: Told, **more: Any) -> Told:
+    """What the API has of a job of that kind."""
+    found = made(config, kind, **more)
+    found["metadata"].update(uid="uid-of-x", creationTimestamp=CREATED)
+    found["status"] = {"conditions": [{"status": "True", "lastTransitionTime": ENDED, **each} for each in conditions]}
+    return found
+
+
+RUNS: Told = {"running": {"startedAt": CREATED}}
+ENDS: Told = {"terminated": {"exitCode": 3, "startedAt": CREATED, "finishedAt": ENDED}}
+
+
+@pytest.fixture
+def jobs(api: Api, laptop: Machine, config: Config) -> Jobs:
+    for path in (JOBS, f"{CORE}/pods", f"{CORE}/events"):
+        api.answers["GET", path] = 200, {"items": []}
+    api.answers["GET", "/apis"] = 200, GROUPS
+    return kubernetes.connect(config, laptop)
+
+
+@OTHERS
+def test_one_job_in_every_look(api: Api, jobs: Jobs, config: Config, kind: str) -> None:
+    found = there(config, kind)
+    api.answers["GET", PLACES[kind]] = 200, {"items": [found]}
+    api.answers["GET", f"{PLACES[kind]}/x"] = 200, found
+    api.answers["GET", f"{CORE}/pods"] = 200, {"items": [pod_of(kind, rank, **RUNS) for rank in (2, 0, 1)]}
+    (job,) = jobs.all()
+    assert job == jobs.find("x")
+    assert (job.name, job.state, job.gpus, job.made_as) == ("x", "Running", 4, kind)
+    assert [(pod.rank, pod.node) for pod in job.pods] == [(0, "gpu-0"), (1, "gpu-1"), (2, "gpu-2")]
+    container = {"jobset": "job", "pytorchjob": "pytorch"}[kind]
+    assert f"--container {container}" in " ".join(jobs.execute(job, job.pods[1], ["true"], tty=False))
+
+
+@OTHERS
+def test_how_a_rank_that_fails_ends_it(api: Api, jobs: Jobs, config: Config, kind: str) -> None:
+    api.answers["GET", f"{PLACES[kind]}/x"] = 200, there(config, kind, {"type": "Failed", "reason": "x"})
+    api.answers["GET", f"{CORE}/pods"] = 200, {"items": [pod_of(kind, 0, **RUNS), pod_of(kind, 1, **ENDS)]}
+    job = jobs.find("x")
+    assert (job.state, job.reason, job.exit_code) == ("Failed", "exit code 3 (rank 1)", 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [
+        ("jobset", {"reason": "FailJobSetFailurePolicyAction"}),
+        ("pytorchjob", {"message": "Job x has failed because it was active longer than specified deadline"}),
+    ],
+)
+def test_a_time_limit_that_is_over(api: Api, jobs: Jobs, config: Config, kind: str, condition: Told) -> None:
+    api.answers["GET", f"{PLACES[kind]}/x"] = 200, there(config, kind, {"type": "Failed", **condition})
+    assert (jobs.find("x").reason, jobs.find("x").exit_code) == ("time limit", 143)
+
+
+def test_a_jobset_that_starts_anew(api: Api, jobs: Jobs, config: Config) -> None:
+    """Pods of the start before do not count any more; how often it started does."""
+    found = there(config, "jobset", retries=2)
+    api.answers["GET", f"{JOBSETS}/x"] = 200, found
+    api.answers["GET", f"{CORE}/pods"] = 200, {"items": [pod_of("jobset", 1, **ENDS)]}
+    assert jobs.find("x").reason == "is tried again after exit code 3 (rank 1)"
+    found["status"].update(restarts=1, restartsCountTowardsMax=1)
+    api.answers["GET", f"{CORE}/pods"] = (
+        200,
+        {"items": [pod_of("jobset", 1, **ENDS), pod_of("jobset", 1, attempt=1, **RUNS)]},
+    )
+    assert (jobs.find("x").state, jobs.find("x").restarts) == ("Running", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "reason"),
+    [("jobset", ("Job", "x-ranks-0"), "FailedCreate"), ("pytorchjob", ("PyTorchJob", "x"), "FailedCreatePod")],
+)
+def test_a_quota_that_leaves_no_pod(
+    api: Api, jobs: Jobs, config: Config, kind: str, about: tuple[str, str], reason: str
+) -> None:
+    """It is told of what makes the pods: of a JobSet that is its child."""
+    api.answers["GET", f"{PLACES[kind]}/x"] = 200, there(config, kind)
+    message = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9'
+    event = {"involvedObject": {"kind": about[0], "name": about[1], "uid": "other"}, "message": message}
+    wanted = f"involvedObject.kind={about[0]},reason={reason}"
+    api.answers["GET", f"{CORE}/events"] = lambda query: (
+        200,
+        {"items": [event] if query["fieldSelector"] == wanted else []},
+    )
+    assert jobs.find("x").reason == "the quota q has no room for 1 more pods (9 of 9 used)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [("jobset", {"suspend": True}), ("pytorchjob", {"runPolicy": {"suspend": True}})],
+)
+def test_stop_and_delete(api: Api, jobs: Jobs, config: Config, kind: str, patch: Told) -> None:
+    place = f"{PLACES[kind]}/x"
+    api.answers["GET", place] = 200, there(config, kind)
+    api.answers["PATCH", place] = api.answers["DELETE", place] = 200, {}
+    job = jobs.find("x")
+    jobs.stop(job)
+    assert api.requests[-1][2]["spec"] == patch
+    jobs.delete(job, now=False)
+    assert api.paths()[-1] == ("DELETE", place)
+
+
+def test_a_cluster_without_them_is_asked_once(api: Api, jobs: Jobs) -> None:
+    """A list asks which types there are, at the same time as for Jobs and pods, and nothing more."""
+    api.answers["GET", "/apis"] = 200, {"groups": [{"name": "batch"}]}
+    assert jobs.all() == []
+    assert sorted(path for _, path in api.paths()) == [CORE + "/pods", "/apis", JOBS]
+    with pytest.raises(RefusedError, match="there is no job x"):
+        jobs.find("x")
+
+
+def test_types_that_are_not_for_me_to_see_are_left_out(api: Api, jobs: Jobs) -> None:
+    api.answers["GET", JOBSETS] = status(403, "jobsets is forbidden")
+    assert jobs.all() == []
+
+
+@OTHERS
+def test_what_they_use_stays(api: Api, jobs: Jobs, config: Config, kind: str) -> None:
+    """The Secret of a job that has no pod, since it is stopped; with the job it is left over."""
+    api.answers["GET", PLACES[kind]] = 200, {"items": [there(config, kind)]}
+    child = render(a_job(config, "job"))
+    child["metadata"].update(name="x-ranks-0", labels={"jobset.sigs.k8s.io/jobset-name": "x"})
+    api.answers["GET", JOBS] = 200, {"items": [child] if kind == "jobset" else []}
+    api.answers["GET", f"{CORE}/secrets"] = 200, {"items": [{"metadata": {"name": "jdoe-env"}}]}
+    api.answers["GET", f"{CORE}/services"] = 200, {"items": []}
+    assert jobs.leftovers([]) == []
+    assert [each.name for each in jobs.leftovers(["x"])] == ["jdoe-env"]
