@@ -65,6 +65,16 @@ def test_keys_are_there(page: Path) -> None:
         assert re.search(rf"\b{key}\b", sources("mlo_submit", "mlo_entry", "docker", "tests")), key
 
 
+def test_what_is_the_labs_is_told() -> None:
+    """Each file of the programs that names this lab, its paths or its GPUs is in adapting.md."""
+    lab = re.compile(r"epfm?l|mloscratch|mljaggi|MLO-unit|83070|177449|/roce|\b[ah][12]00\b", re.IGNORECASE)
+    told = (ROOT / "docs/adapting.md").read_text()
+    programs = [path for tree in ("mlo_entry", "mlo_submit", "docker") for path in (ROOT / tree).rglob("*")]
+    for path in programs:
+        if path.is_file() and path.suffix != ".pyc" and lab.search(path.read_text()):
+            assert re.search(rf"\b{re.escape(path.name)}\b" if path.suffix else path.name, told), path
+
+
 @cache
 def sources(*trees: str) -> str:
     """The text of programs and of their examples."""
