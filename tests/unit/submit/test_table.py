@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -10,26 +9,9 @@ from hypothesis import strategies as st
 
 from mlo_submit import advice, table
 from mlo_submit.advice import MEANING, hint
-from mlo_submit.workload import STATES, Pod, State, Workload
+from mlo_submit.workload import STATES, State, Workload
+from tests.unit.submit.workloads import NOW, TRAIN, ago
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
-
-
-def ago(**units: float) -> datetime:
-    return NOW - timedelta(**units)
-
-
-TRAIN = Workload(
-    name="train",
-    backend="kubernetes",
-    user="jdoe",
-    kind="training",
-    state="Running",
-    gpus=2,
-    created=ago(hours=3),
-    started=ago(hours=2, minutes=5),
-    pods=(Pod(name="train-abcde", state="Running", node="gpu-1"),),
-)
 WAITS = replace(
     TRAIN, name="waits", state="Pending", reason="no node has 64 free GPUs: 4 at most", gpus=64, started=None, pods=()
 )
