@@ -60,7 +60,7 @@ class Log:
             UnavailableError: a log cannot be had.
         """
         job = self._jobs.find(self._name, self._wanted.index)
-        if refusal := tasks.choose(job, self._line, "logs", job.name):
+        if refusal := tasks.choose(job):
             raise refusal
         pods = self._chosen(job)
         if not pods and job.index is not None and (job.ended or job.state == "Stopped"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlo_submit.array import compress
@@ -57,8 +57,8 @@ def check(job: Workload, index: int | None) -> None:
         raise RefusedError(f"{job.name} has no task {index}. Its indices: {named(job.tasks.array.indices)}.")
 
 
-def choose(job: Workload, line: Callable[..., str], *words: str) -> RefusedError | None:
-    """Why an array will not do where one of its tasks is wanted; None for any other job. `words` are the command."""
+def choose(job: Workload) -> RefusedError | None:
+    """Why an array will not do where one of its tasks is wanted; None for any other job."""
     tasks = job.tasks
     if not tasks:
         return None
@@ -66,5 +66,5 @@ def choose(job: Workload, line: Callable[..., str], *words: str) -> RefusedError
     failed = f" Failed: {named(tasks.failed)}." if tasks.failed else ""
     return RefusedError(
         f"{job.name} is an array of {len(tasks.array.indices)} tasks ({tasks.text}): name one, such as "
-        f"`{line(*words, '--index', str(likely[0]))}`. Its indices: {named(tasks.array.indices)}.{failed}"
+        f"--index {likely[0]}. Its indices: {named(tasks.array.indices)}.{failed}"
     )

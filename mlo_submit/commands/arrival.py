@@ -54,7 +54,7 @@ def look(job: Workload, rank: int, line: Line) -> Pod | str:
             f"{job.title} has ended{why}, and nothing runs in it any more: launch it again with "
             f"`{line('rerun', job.name, *index)}`."
         )
-    if refusal := tasks.choose(job, line, "shell", job.name):
+    if refusal := tasks.choose(job):
         raise refusal
     if job.state == "Stopped":
         raise RefusedError(f"{job.title} is stopped: let it go on with `{line('resume', job.name)}`.")

@@ -119,6 +119,7 @@ def _enter(shared: common.Shared, name: str, rank: int, index: int | None, *comm
 )
 @common.shared_options
 @worker_option
+@index_option
 @click.option(
     "--editor",
     type=click.Choice(editors.EDITORS),
@@ -129,14 +130,14 @@ def _enter(shared: common.Shared, name: str, rank: int, index: int | None, *comm
 @click.argument("job", type=values.JOB)
 @click.argument("path", metavar="[DIR]", default="")
 @click.pass_obj
-def code(shared: common.Shared, job: str, rank: int, editor: editors.Editor, path: str) -> None:
+def code(shared: common.Shared, job: str, rank: int, index: int | None, editor: editors.Editor, path: str) -> None:
     """Open VS Code or Cursor in a job, at its working directory (or --exp-folder), or at DIR in there.
 
     Without the editor on this machine, its address of the job is printed.
     """
     reached = common.reach(shared)
     machine, jobs = reached.machine, reached.jobs
-    found, pod = arrive(jobs, job, rank, partial(common.line, shared))
+    found, pod = arrive(jobs, job, rank, partial(common.line, shared), index)
     folder = path if path.startswith("~") else posixpath.join(session.folder_of(found), path)
     asked = jobs.execute(found, pod, session.argv(["pwd"], folder=folder), tty=False)
     answer = process.run(machine, asked, timeout=session.BOOT + 15)

@@ -14,7 +14,7 @@ import click
 
 from mlo_submit import process, submission
 from mlo_submit.commands import common, values
-from mlo_submit.commands.arrival import PERIOD, arrive, look
+from mlo_submit.commands.arrival import PERIOD, arrive, index_option, look
 from mlo_submit.commands.enter import worker_option
 from mlo_submit.commands.manual import Page
 from mlo_submit.errors import LoginError, RefusedError, UnavailableError, note
@@ -50,11 +50,19 @@ def _ports(text: str) -> tuple[int, int]:
 )
 @common.shared_options
 @worker_option
+@index_option
 @click.option("--open", "browse", is_flag=True, help="Open the first port in the browser once the job answers there.")
 @click.argument("job", type=values.JOB)
 @click.argument("ports", metavar="[LOCAL[:REMOTE]]...", nargs=-1, type=values.Value("ports", _ports))
 @click.pass_obj
-def command(shared: common.Shared, job: str, rank: int, browse: bool, ports: Sequence[tuple[int, int]]) -> None:
+def command(
+    shared: common.Shared,
+    job: str,
+    rank: int,
+    index: int | None,
+    browse: bool,
+    ports: Sequence[tuple[int, int]],
+) -> None:
     """Pass ports of this machine (127.0.0.1) on to ports of a job: 8888, or 8888:80 for port 80 of the job.
 
     Without a port it is the one that `run --port` named. The address is printed once the job answers there. What breaks
@@ -62,7 +70,7 @@ def command(shared: common.Shared, job: str, rank: int, browse: bool, ports: Seq
     """
     signal.signal(signal.SIGTERM, _leave)
     try:
-        _forward(shared, job, rank, ports, browse=browse)
+        _forward(_Watch(shared, job, rank, index), ports, browse=browse)
     except KeyboardInterrupt:
         click.echo(err=True)  # the terminal showed ^C
 
@@ -71,8 +79,7 @@ def _leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _forward(shared: common.Shared, name: str, rank: int, ports: Sequence[tuple[int, int]], *, browse: bool) -> None:
-    watch = _Watch(shared, name, rank)
+def _forward(watch: _Watch, ports: Sequence[tuple[int, int]], *, browse: bool) -> None:
     began = time.monotonic()
     told: set[str] = set()
     with Waiting() as waiting, ExitStack() as stack:
@@ -110,19 +117,19 @@ def _forward(shared: common.Shared, name: str, rank: int, ports: Sequence[tuple[
                 waiting.clear()
             elif time.monotonic() - began > LATE:
                 numbers = ", ".join(str(tunnel.remote) for tunnel in shut)
-                waiting.tell(f"Nothing answers at port {numbers} of {name}: {shut[0].reason or 'not yet'}")
+                waiting.tell(f"Nothing answers at port {numbers} of {watch.job.title}: {shut[0].reason or 'not yet'}")
             time.sleep(TICK)
 
 
 class _Watch:
     """A job and what is found of it: its pod, or what it waits for. Asked again every LOOK seconds."""
 
-    def __init__(self, shared: common.Shared, name: str, rank: int) -> None:
+    def __init__(self, shared: common.Shared, name: str, rank: int, index: int | None) -> None:
         self._shared = shared
         self._rank = rank
         self.reached = common.reach(shared)
         self.found: Pod | str
-        self.job, self.found = arrive(self.reached.jobs, name, rank, partial(common.line, shared))
+        self.job, self.found = arrive(self.reached.jobs, name, rank, partial(common.line, shared), index)
         self._due = time.monotonic() + LOOK
 
     def look(self, *, at_once: bool) -> None:
@@ -135,10 +142,10 @@ class _Watch:
             return
         with suppress(UnavailableError):
             try:
-                self.job = self.reached.jobs.find(self.job.name)
+                self.job = self.reached.jobs.find(self.job.name, self.job.index)
             except LoginError:  # it may have expired since, and reaching renews it
                 self.reached = common.reach(self._shared)
-                self.job = self.reached.jobs.find(self.job.name)
+                self.job = self.reached.jobs.find(self.job.name, self.job.index)
             self.found = look(self.job, self._rank, partial(common.line, self._shared))
         self._due = time.monotonic() + (LOOK if isinstance(self.found, Pod) else PERIOD)
 

@@ -194,6 +194,16 @@ def test_describe_tells_which_failed_and_why_without_asking_for_each(invoke: Inv
     assert found["failures"][0] == {"indices": "13,17", "reason": "exit code 2", "exit_code": 2}
 
 
+def test_a_task_whose_time_was_over_says_so(invoke: Invoke, put: Put, api: Api) -> None:
+    """Its pod has the time limit, and not the Job; its container ends as it likes."""
+    put(failedIndexes="3", active=8, ready=8)
+    api.answers["GET", PODS] = (
+        200,
+        {"items": [of_task(3, a_pod("Failed", state=ended(0, "Completed"), reason="DeadlineExceeded"))]},
+    )
+    assert json.loads(invoke("describe", "--json", "sweep").stdout)["failures"][0]["reason"] == "time limit"
+
+
 def test_many_indices_are_cut_where_people_read_them() -> None:
     assert named([3, 17, 40, 41, 42]) == "3, 17, 40-42"
     text = named(range(0, 1000, 2))
@@ -230,7 +240,7 @@ def test_the_log_of_a_task_is_that_of_its_pod(invoke: Invoke, put: Put, api: Api
         (("--index", "50"), 0, "task 50 of sweep is Pending: it waits for its turn."),
         (("--index", "3"), 73, "task 3 of sweep is Succeeded: it ended as it should. Its pod is gone, and its log"),
         (("--index", "9"), 73, "task 9 of sweep is Failed: its pod is gone, and the reason with it."),
-        ((), 73, "an array of 100 tasks (9/100 done, 1 failed): name one, such as `mlo-submit logs sweep --index 10`."),
+        ((), 73, "an array of 100 tasks (9/100 done, 1 failed): name one, such as --index 10."),
     ],
 )
 def test_logs_that_there_are_not(invoke: Invoke, put: Put, words: tuple[str, ...], code: int, says: str) -> None:
@@ -284,7 +294,7 @@ def test_a_command_needs_a_task_that_runs(invoke: Invoke, put: Put, api: Api, ku
     for words, says in (
         (("--index", "3"), "task 3 of sweep has ended, and nothing runs in it any more"),
         (("--index", "9"), "`mlo-submit rerun sweep --array 9`"),
-        ((), "name one, such as `mlo-submit shell sweep --index 10`"),
+        ((), "name one, such as --index 10."),
     ):
         result = invoke("exec", "sweep", *words, "--", "true")
         assert (result.exit_code, says in " ".join(result.stderr.split())) == (73, True), result.stderr
