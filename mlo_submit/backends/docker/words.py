@@ -16,6 +16,7 @@ FIRST: Final[tuple[State, ...]] = ("Stopping", "Starting", "Running", "Stopped",
 LATEST = datetime.max.replace(tzinfo=timezone.utc)
 SIGNALS = range(129, 193)  # exit codes of a process that a signal ended
 NANOSECONDS = 10**9
+TIME_LIMIT = "time limit"
 
 
 def workload(containers: Sequence[Mapping[str, Any]], asked: datetime | None = None) -> Workload:
@@ -75,7 +76,7 @@ def _pod(container: Mapping[str, Any], asked: datetime | None) -> Pod:
         reason=reason,
         rank=int(container["Config"]["Labels"].get(RANK, 0)),
         restarts=container["RestartCount"],
-        exit_code=state["ExitCode"] if ended else None,
+        exit_code=(143 if reason == TIME_LIMIT else state["ExitCode"]) if ended else None,
         created=parse_time(container["Created"]),
         started=started,
         finished=parse_time(state["FinishedAt"]) if ended else None,
@@ -106,7 +107,7 @@ def _state(container: Mapping[str, Any], *, stopped: bool) -> tuple[State, str]:
     if status in ("running", "restarting", "paused") and stopped:
         return "Stopping", ""
     if status == "restarting":
-        return "Starting", f"tried again after {ending(code)}"
+        return "Starting", f"tried again after {_failure(container)}"
     if status == "paused":
         return "Running", "paused by `docker pause`"
     if status == "running":
@@ -115,17 +116,17 @@ def _state(container: Mapping[str, Any], *, stopped: bool) -> tuple[State, str]:
         return "Stopped", refused
     if status == "created" and not error:
         return "Starting", ""
-    if error or code:
+    if error or code or _over_time(container):
         return "Failed", refused or _failure(container)
     return "Succeeded", ""
 
 
 def _failure(container: Mapping[str, Any]) -> str:
     state, memory = container["State"], container["HostConfig"]["Memory"]
+    if _over_time(container):
+        return TIME_LIMIT
     if state["OOMKilled"]:
         return f"OOM killed at {units.size(memory)}" if memory else "OOM killed"
-    if state["ExitCode"] in (137, 143) and _over_time(container):
-        return "time limit"
     return ending(state["ExitCode"])
 
 
