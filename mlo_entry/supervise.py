@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PASSED_ON = signals.EVERY - signals.SYNCHRONOUS - {raw.SIGCHLD, raw.SIGTTIN, raw.SIGTTOU}
+OUT_OF_MEMORY = 137  # as where the kernel kills the whole container: Kubernetes does not try such a job again
 POLL_SECONDS = 0.2  # a process of the group may have another parent than us, whose end no signal tells
 
 
@@ -37,7 +38,8 @@ def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
     `is_starting` tells of its process id whether that is still on the way to the user's command: a stop then ends it,
     whatever the program on the way makes of the signal (sudo drops one that comes before it listens).
 
-    Returns the exit code of its first process, or 128+n when signal n ended that.
+    Returns the exit code of its first process, or 128+n when signal n ended that; 137 when it failed and the kernel had
+    killed one of the job's processes for want of memory.
     """
     raw.pthread_sigmask(raw.SIG_BLOCK, signals.EVERY)
     oom_kills = cgroup.oom_kills()
@@ -46,7 +48,10 @@ def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
     if code in (0, -raw.SIGTERM, 128 + raw.SIGTERM) and report.was_idle():
         report.ended_idle()
         return 0
-    report.ended(code, cgroup.oom_kills() - oom_kills, cgroup.memory_limit())
+    oom_kills = cgroup.oom_kills() - oom_kills
+    report.ended(code, oom_kills, cgroup.memory_limit())
+    if code and oom_kills:
+        return OUT_OF_MEMORY
     return 128 - code if code < 0 else code
 
 

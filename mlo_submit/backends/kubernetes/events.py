@@ -22,6 +22,7 @@ TOLD = frozenset(
         *(
             "CreatedWorkload",
             "FinishedWorkload",
+            "PodFailurePolicy",
             "SuccessfulCreate",
             "SuccessfulDelete",
             "Suspended",

@@ -18,6 +18,8 @@ QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.schedule
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 NAME = 63  # characters of the host name of a pod
+KILLED = 137
+"""The exit code of what KILL ended: out of memory, mostly. Of our image also where that was a child of the command."""
 
 
 def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
@@ -39,10 +41,17 @@ def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
         **({} if job.array else {"backoffLimit": retries * pods}),
         **({"activeDeadlineSeconds": job.time} if job.time and not job.array else {}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
-        # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure.
+        # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure, even when its grace
+        # period was too short. What runs out of memory would do so at each try.
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {
-            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            "rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {
+                    "action": "FailIndex" if job.array else "FailJob",  # the first is unknown before 1.29
+                    "onExitCodes": {"operator": "In", "values": [KILLED]},
+                },
+            ]
         },
         "template": {
             # Kueue takes pods of its own label for jobs of their own; the schedulers read theirs from the pod.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlo_submit.backends.kubernetes import arrays, reasons
 from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.backends.kubernetes.kueue import Wait
-from mlo_submit.backends.kubernetes.manifest import CONTAINERS, GPU, KUEUE_LABEL
+from mlo_submit.backends.kubernetes.manifest import CONTAINERS, GPU, KILLED, KUEUE_LABEL
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
 from mlo_submit.tasks import which
@@ -28,7 +28,7 @@ VOLUMES = (None, "ContainerCreating", "PodInitializing")
 """The reasons of a container that waits for the pod's volumes, or for its image."""
 
 TIME_LIMIT = "time limit"
-ENDED_BY_US = (137, 143)
+ENDED_BY_US = (KILLED, 143)
 """Exit codes of what KILL and TERM end."""
 
 NO_WARNINGS: Final[Mapping[str, str]] = {}
@@ -160,9 +160,11 @@ def _state(
         return "Running", f"failed so far: {which(tasks.failed)}" if tasks.failed else "", None
     often = f"preempted {reasons.times(disrupted)}" if disrupted else ""
     if worst is None:
+        if not tasks and (job.get("status") or {}).keys() & {"active", "succeeded"}:
+            return "Running", "", None  # its pods have just succeeded, and `list` does not ask for such
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
-        if not job["spec"].get("backoffLimit"):
+        if not job["spec"].get("backoffLimit") or worst.exit_code == KILLED:
             return "Stopping", of_rank(worst, pods), None  # Kubernetes says so in a moment
         return "Pending", f"is tried again after {of_rank(worst, pods)}", None
     if worst.state == "Preempted":

@@ -72,7 +72,10 @@ def test_a_pod_that_waits_as_a_whole_manifest(config: Config) -> None:
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
-                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+                "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [137]}},
+                ]
             },
             "template": {
                 "metadata": {"labels": LABELS},

@@ -70,6 +70,7 @@ def test_one_indexed_job_whose_tasks_fail_and_are_tried_again_each_by_itself(con
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 100, 8)
     assert spec["backoffLimitPerIndex"] == 2
     assert {"backoffLimit", "maxFailedIndexes", "activeDeadlineSeconds"} & spec.keys() == set()
+    assert spec["podFailurePolicy"]["rules"][1]["action"] == "FailIndex"
     assert spec["template"]["spec"]["activeDeadlineSeconds"] == 60
     assert spec["template"]["spec"]["containers"][0]["args"][0] == "mlo-task"
     many = from_flags(config, Flags(name="x", array="0-3%8", argv=("train",)), NOW)

@@ -342,10 +342,19 @@ def test_a_job_that_has_not_ended(config: Config, pods: list[dict[str, Any]], sa
         assert told(words.workload(a_job(config), order)) == (*says, None)
 
 
+def test_a_job_whose_pods_have_succeeded_and_are_not_asked_for(config: Config) -> None:
+    """Until Kubernetes has counted them."""
+    job = a_job(config)
+    job["status"] = {"active": 1}
+    assert told(words.workload(job, [])) == ("Running", "", None)
+
+
 def test_a_job_that_may_be_tried_again(config: Config) -> None:
     job = a_job(config, flags=Flags(name="x", train=True, retries=2))
     failed = a_pod("Failed", state=ended(3))
     assert told(words.workload(job, [failed])) == ("Pending", "is tried again after exit code 3", None)
+    hungry = a_pod("Failed", state=ended(137, "OOMKilled"))
+    assert told(words.workload(job, [hungry])) == ("Stopping", "OOM killed at 64Gi", None), "it is not"
 
 
 @pytest.mark.parametrize(
