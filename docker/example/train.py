@@ -2,7 +2,7 @@
 
 The model is log-linear in the last letters, and pure Python. What counts is what any job on a cluster needs: its data
 come from scratch, its loss is in the log, and its checkpoint is never half-written. A run that is told to stop writes
-it and ends; the next one goes on from there.
+it and ends; the next one goes on from there. How, for any model, is docs/examples/train.py.
 """
 
 # ruff: noqa: S311  # chance, not cryptography

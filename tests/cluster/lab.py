@@ -108,6 +108,12 @@ class Lab:
         self.create(manifest)
         return name
 
+    def evict(self, pod: str) -> None:
+        """What empties a node asks for; returns while the pod has its grace period."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        self.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+
     def delete(self, *instances: str) -> None:
         """Delete what the tests made for these, without waiting for it."""
         selector = f"--selector=app.kubernetes.io/instance in ({','.join(instances)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -89,11 +88,7 @@ def test_a_port_outlives_what_breaks(laptop: Laptop, lab: Lab, tmp_path: Path) -
         until(lambda: page(url), "the page, through a new kubectl")
         (pod,) = lab.pods(laptop.name)
         name = pod["metadata"]["name"]
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-        lab.kubectl(
-            *("create", f"--raw=/api/v1/namespaces/{lab.namespace}/pods/{name}/eviction", "--filename=-"),
-            stdin=json.dumps(eviction),
-        )
+        lab.evict(name)
         lab.wait("delete", f"pod/{name}")
         until(lambda: page(url), "the page, from a new pod")
         assert running.out.read_text() == f"{url}\n"

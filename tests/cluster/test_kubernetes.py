@@ -66,46 +66,6 @@ def test_deleted_job_writes_its_checkpoint(laptop: Laptop, lab: Lab, scratch: Ca
     assert scratch(f"{laptop.working_dir}/checkpoint") == "trained"
 
 
-@pytest.mark.parametrize("disruption", ["evicted", "preempted"])
-def test_disrupted_job_goes_on(laptop: Laptop, lab: Lab, scratch: Callable[[str], str], disruption: str) -> None:
-    """A pod that has to give way writes its checkpoint, and another resumes, though the job may not fail even once."""
-    job = laptop.launch("--gpus", "1", *TRAINING)
-    pod = lab.wait_for_log(job, "started")
-    if disruption == "evicted":
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-        path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/eviction"
-        lab.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
-        lab.wait("delete", f"pod/{pod}")
-    else:
-        if not lab.own:
-            pytest.skip("needs a class of higher priority, and all GPUs of the node")
-        urgent = lab.create_pod(laptop.name, priorityClassName="urgent", gpus=8)
-        lab.wait("condition=Ready", f"pod/{urgent}")
-        lab.kubectl("delete", "pod", urgent)
-    assert scratch(f"{laptop.working_dir}/checkpoint") == "trained"
-    lab.wait_for_log(job, "resumed")
-    condition(lab, job, "Complete")
-    assert lab.get("job", job)["status"].get("failed", 0) == 0
-
-
-def test_time_limit_stops_the_job(laptop: Laptop, lab: Lab, scratch: Callable[[str], str]) -> None:
-    done = laptop.submit("run", "--name", laptop.name, "--time", "6s", "--follow", *TRAINING)
-    assert done.returncode == 143
-    assert "time limit" in done.stderr
-    assert condition(lab, laptop.name, "Failed") == "DeadlineExceeded"
-    assert scratch(f"{laptop.working_dir}/checkpoint") == "trained"
-
-
-def test_out_of_memory_is_named(laptop: Laptop, lab: Lab) -> None:
-    """In the log and where `kubectl describe` looks, not only by the signal's number."""
-    hungry = ("python3", "-c", "b'x' * (1 << 30)")
-    done = laptop.submit("run", "--name", laptop.name, "--train", "--memory", "128Mi", "--follow", "--", *hungry)
-    assert done.returncode == 137, done.stderr
-    assert "out of memory (limit 128 MiB)" in done.stdout
-    (pod,) = lab.pods(laptop.name)
-    assert "out of memory" in pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
-
-
 def test_secret_is_written_only_when_it_changed(laptop: Laptop, lab: Lab) -> None:
     laptop.launch("--", "true")
     first = lab.get("secret", laptop.name)

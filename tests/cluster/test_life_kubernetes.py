@@ -150,9 +150,7 @@ def test_preempted_and_running_again(laptop: Laptop, lab: Lab) -> None:
     laptop.launch("--gpus", "1", *WAITS)
     for often in ("once", "twice"):
         (pod,) = comes_to(laptop, "Running")["pods"]
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod["name"]}}
-        path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod['name']}/eviction"
-        lab.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+        lab.evict(pod["name"])
         comes_to(laptop, "Preempted", "evicted: its node was to be emptied")
         found = comes_to(laptop, "Running", f"preempted {often}")
     assert found["restarts"] == 2

@@ -165,9 +165,7 @@ def test_the_pod_that_takes_over_is_followed(laptop: Laptop, lab: Lab) -> None:
     with following(laptop) as (process, shown):
         wait_for(b"\nstarted\n", shown)
         (pod,) = (found["metadata"]["name"] for found in lab.pods(job))
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-        path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/eviction"
-        lab.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+        lab.evict(pod)
         assert process.wait(SECONDS) == 0
     (last,) = (found["metadata"]["name"] for found in lab.pods(job))
     lines = shown.read_text().splitlines()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
@@ -12,8 +11,16 @@ from tests.cluster.test_life_kubernetes import comes_to, happened
 ALLREDUCE = (Path(__file__).parents[2] / "docs/examples/allreduce.py").read_text()
 
 
+WAIT = "until [ -e go ]; do sleep 0.1; done"
+
+
 def allreduce(*argv: str) -> str:
     return shlex.join(["python3", "-c", ALLREDUCE, *argv])
+
+
+def go(laptop: Laptop) -> None:
+    """Let what waits go on."""
+    assert laptop.submit("exec", laptop.name, "--", "touch", f"{laptop.working_dir}/go").returncode == 0
 
 
 def test_four_ranks_meet_and_go_together(laptop: Laptop, lab: Lab) -> None:
@@ -33,8 +40,8 @@ def test_four_ranks_meet_and_go_together(laptop: Laptop, lab: Lab) -> None:
 
 
 def test_a_rank_that_dies_ends_the_job(laptop: Laptop, lab: Lab) -> None:
-    """Without a retry the others are ended, too, although they would wait for it without end."""
-    job = laptop.launch("--workers", "2", "-c", f'[ "$RANK" = 2 ] && exit 3; {allreduce()}')
+    """In the midst of the work; without a retry the others are ended, too, although they would go on without end."""
+    job = laptop.launch("--workers", "2", "-c", f'{allreduce()}; [ "$RANK" = 2 ] && exit 3; exec sleep 600')
     found = comes_to(laptop, "Failed")
     assert (found["reason"], found["exit_code"]) == ("exit code 3 (rank 2)", 3)
     assert happened(laptop)[-1] == "failed: exit code 3 (rank 2)"
@@ -52,20 +59,25 @@ def test_a_rank_that_is_tried_again_meets_the_others(laptop: Laptop) -> None:
 
 def test_a_rank_that_is_evicted_comes_back(laptop: Laptop, lab: Lab) -> None:
     """A disruption is no failure of the job: the rank has a new pod, of the same name in its domain."""
-    wait = "until [ -e go ]; do sleep 0.1; done"
-    job = laptop.launch("--workers", "1", "-c", f'[ "$RANK" = 1 ] || {{ {wait}; }}; {allreduce()}')
+    laptop.launch("--workers", "1", "-c", f'[ "$RANK" = 1 ] || {{ {WAIT}; }}; {allreduce()}')
     found = comes_to(laptop, "Running")
     pod = next(pod["name"] for pod in found["pods"] if pod["rank"] == 1)
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-    path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/eviction"
-    lab.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+    lab.evict(pod)
     comes_to(laptop, "Running", "preempted once")
-    assert laptop.submit("exec", job, "--", "touch", f"{laptop.working_dir}/go").returncode == 0
+    go(laptop)
     assert comes_to(laptop, "Succeeded")["restarts"] == 1
 
 
-def test_a_master_that_starts_last(laptop: Laptop) -> None:
-    """Workers that wait reach it at their first try, and say what they wait for; rank 0 does not wait."""
+def test_a_master_that_starts_last(laptop: Laptop, lab: Lab) -> None:
+    """The others have its address before it listens, and keep on trying."""
+    job = laptop.launch("--workers", "1", "-c", f'[ "$RANK" = 1 ] || {{ {WAIT}; }}; {allreduce()}')
+    until(lambda: laptop.submit("logs", "--worker", "1", job).stdout, "rank 1 has booted")
+    go(laptop)
+    assert comes_to(laptop, "Succeeded")["restarts"] == 0
+
+
+def test_a_master_that_the_workers_wait_for(laptop: Laptop) -> None:
+    """They reach it at their first try, and say what they wait for; rank 0 does not wait."""
     late = f'[ "$RANK" = 0 ] && sleep 3; {allreduce("0")}'
     job = laptop.launch("--workers", "1", "--wait-for-master", "1m", "-c", late)
     comes_to(laptop, "Succeeded")
