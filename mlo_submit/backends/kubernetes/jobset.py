@@ -63,13 +63,18 @@ def service(job: Job) -> JSON | None:
 
 
 def as_job(found: JSON) -> JSON:
-    """Its child, with the state of the whole."""
+    """Its child, with the state of the whole: for whatever reason the child fails, it may start anew."""
     spec, status = found["spec"], found.get("status") or {}
     left = (spec.get("failurePolicy") or {}).get("maxRestarts", 0) - status.get("restartsCountTowardsMax", 0)
     child = spec["replicatedJobs"][0]["template"]["spec"]
     return {
         "metadata": found["metadata"],
-        "spec": {**child, "suspend": spec.get("suspend", False), "backoffLimit": max(left, 0)},
+        "spec": {
+            **child,
+            "suspend": spec.get("suspend", False),
+            "backoffLimit": max(left, 0),
+            "podFailurePolicy": None,
+        },
         "status": {
             "conditions": [_condition(each) for each in status.get("conditions") or []],
             "failed": status.get("restarts", 0),

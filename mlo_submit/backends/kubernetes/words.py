@@ -135,11 +135,9 @@ def _state(
     if ended and tasks and tasks.failed:
         return "Failed", which(tasks.failed), None
     if ended:
-        return (
-            ("Failed", of_rank(failure, pods), failure.exit_code)
-            if failure
-            else ("Failed", ended.get("message", ""), None)
-        )
+        if failure:
+            return "Failed", of_rank(failure, pods), failure.exit_code
+        return "Failed", ended.get("message", ""), None
     if metadata.get("deletionTimestamp"):
         return "Stopping", "is being deleted", None
     if ending := _condition(job, "FailureTarget"):
@@ -164,7 +162,8 @@ def _state(
             return "Running", "", None  # its pods have just succeeded, and `list` does not ask for such
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
-        if not job["spec"].get("backoffLimit") or worst.exit_code == KILLED:
+        spec = job["spec"]
+        if not spec.get("backoffLimit") or (spec.get("podFailurePolicy") and worst.exit_code == KILLED):
             return "Stopping", of_rank(worst, pods), None  # Kubernetes says so in a moment
         return "Pending", f"is tried again after {of_rank(worst, pods)}", None
     if worst.state == "Preempted":
