@@ -67,12 +67,13 @@ class Log:
             raise RefusedError(f"{told(job)}. Its pod is gone, and its log with it.")
         if not pods and self._wanted.worker is not None:
             raise self._no_worker(job)
-        for pod in filter(has_log, pods):
+        pods = [pod for pod in pods if has_log(pod) or self._wanted.view.previous]
+        for pod in pods:
             reader = self._begin(job, pod)
             if reader.read(self._jobs, job):
                 raise _refusal(pod, reader.message)
             self._check()
-        if not any(map(has_log, pods)):
+        if not pods:
             index = [] if job.index is None else ["--index", str(job.index)]
             follow = self._line("logs", "-f", job.name, *index)
             self._screen.say(f"{job.title} has printed nothing yet. {told(job)}. Wait for it with `{follow}`.")
@@ -272,5 +273,5 @@ def _loss(pod: Pod) -> str:
 
 def _refusal(pod: Pod, message: str) -> RefusedError | UnavailableError:
     if "previous terminated container" in message:
-        return RefusedError(f"{pod.name} was never restarted: it has no run before this one. Leave out --previous.")
+        return RefusedError(f"the log of {pod.name} before its last restart is gone. Leave out --previous.")
     return UnavailableError(f"the log of {pod.name} cannot be had: {message or 'no reason given'}")

@@ -176,9 +176,10 @@ def test_the_pod_that_takes_over_is_followed(laptop: Laptop, lab: Lab) -> None:
     assert f"{job} was preempted; its next pod is {last}.\n" in shown.with_name("told").read_text()
 
 
-def test_retries_follow_each_other_and_the_exit_code_is_the_jobs(laptop: Laptop) -> None:
+def test_retries_follow_each_other_and_the_exit_code_is_the_jobs(laptop: Laptop, lab: Lab) -> None:
     """Which is ours only if it is asked for."""
-    laptop.launch("--train", "--retries", "1", "--", "sh", "-c", "echo try; exit 7")
+    script = "echo try; [ ! -e tried ] || echo again; touch tried; exit 7"
+    laptop.launch("--train", "--retries", "1", "--", "sh", "-c", script)
     followed = laptop.submit("logs", "-f", "--exit-code", laptop.name)
     assert followed.returncode == 7
     assert followed.stdout.splitlines().count("try") == 2
@@ -188,8 +189,12 @@ def test_retries_follow_each_other_and_the_exit_code_is_the_jobs(laptop: Laptop)
     part = laptop.submit("logs", "--tail", "1", "--timestamps", "--since", "10m", laptop.name)
     (line,) = part.stdout.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}\S+ \[mlo\] the job ended with exit code 7", line)
-    previous = laptop.submit("logs", "--previous", laptop.name)
-    assert (previous.returncode, "--previous" in previous.stderr) == (73, True)
+    assert "again" in laptop.submit("logs", laptop.name).stdout
+    first = laptop.submit("logs", "--previous", laptop.name)
+    assert (first.returncode, "try" in first.stdout, "again" in first.stdout) == (0, True, False)
+    lab.kubectl("delete", "pod", lab.pods(laptop.name)[0]["metadata"]["name"])
+    gone = laptop.submit("logs", "--previous", laptop.name)
+    assert (gone.returncode, "its pod is gone, and its log with it" in gone.stderr) == (73, True)
 
 
 def test_a_terminal_shows_what_is_waited_for_and_a_ctrl_c_leaves_the_job(laptop: Laptop, lab: Lab) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlo_submit.backends.kubernetes import kinds
+from mlo_submit import kube
+from mlo_submit.backends.kubernetes import kinds, words
+from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.backends.kubernetes.kinds import Kind
 from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied
+from mlo_submit.labels import ARRAY
 
 PAGE = 1000  # objects; more do not come faster
 
@@ -78,6 +81,22 @@ def seen(cluster: Cluster, place: str) -> JSON | None:
         if error.status not in (403, 404):
             raise
         return None
+
+
+def replaced(cluster: Cluster, namespace: str, name: str) -> str:
+    """The name of the pod that a pod has replaced, which has its labels and its rank; empty where none is there."""
+    place = kube.path("pods", namespace)
+    own = read(cluster, f"{place}/{name}")
+    marks = own["metadata"].get("labels") or {} if own else {}
+    if not marks or (ARRAY in marks and not _rank(own)):  # run:ai's pods of an array are all alike
+        return ""
+    alike = everything(cluster, place, labelSelector=",".join(f"{key}={value}" for key, value in marks.items()))
+    older = [pod for pod in alike if _rank(pod) == _rank(own) and words.age(pod) < words.age(own)]
+    return str(max(older, key=words.age)["metadata"]["name"]) if older else ""
+
+
+def _rank(pod: JSON) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(RANK, ""))
 
 
 def delete(cluster: Cluster, place: str, **options: str | int) -> None:

@@ -180,13 +180,28 @@ class Jobs:
         )
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
-        """`kubectl logs`, which renews a login and follows a log through its rotation."""
-        argv = [*self.kubectl("logs"), pod.name, *self._container(job), "--timestamps"]
+        """`kubectl logs`, which renews a login and follows a log through its rotation.
+
+        Raises:
+            RefusedError: there is no run before that of the pod, or no longer.
+        """
+        earlier = self._before(job, pod) if view.previous and not pod.restarts else ""
+        argv = [*self.kubectl("logs"), earlier or pod.name, *self._container(job), "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
         argv += [f"--tail={view.tail}"] if view.tail is not None else []
-        argv += ["--previous"] if view.previous else []
+        argv += ["--previous"] if view.previous and not earlier else []
         return LogCommand(argv=tuple(argv), stamped=True)
+
+    def _before(self, job: Workload, pod: Pod) -> str:
+        """The pod of the run before: a Job makes a new pod for each try."""
+        if earlier := asking.replaced(self.cluster, self.config.namespace, pod.name):
+            return earlier
+        if not job.restarts:
+            raise RefusedError(f"{pod.name} is the first run: there is none before it. Leave out --previous.")
+        raise RefusedError(
+            f"no run before {pod.name} can be shown: its pod is gone, and its log with it. Leave out --previous."
+        )
 
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`kubectl exec`."""

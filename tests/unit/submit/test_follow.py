@@ -185,12 +185,12 @@ def test_the_exit_code_is_zero_unless_it_is_asked_for(
 
 
 def test_only_what_is_asked_for(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
-    moments(api, (job(), [pod()]))
+    moments(api, (job(), [pod(restartCount=1)]))
     kubectl.then(line(1, "a"), line(2, "b"))
     shown = invoke(*LOGS, "--tail", "2", "--since", "10m", "--timestamps", "--previous")
     assert shown.stdout_bytes == line(1, "a") + line(2, "b")
     ((*_, since, tail, previous),) = kubectl.calls
-    assert (tail, previous) == ("--tail=2", "--previous")
+    assert (tail, previous) == ("--tail=2", "--previous"), "the container's, which was restarted in its pod"
     ago = datetime.now(timezone.utc) - datetime.fromisoformat(
         since.removeprefix("--since-time=").replace("Z", "+00:00")
     )
@@ -201,11 +201,43 @@ def test_only_what_is_asked_for(api: Api, invoke: Invoke, env_file: Path, kubect
 
 def test_there_is_no_run_before_the_first(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
     moments(api, (job(), [pod()]))
+    api.answers["GET", f"{PODS}/x-1"] = 200, pod()
+    result = invoke(*LOGS, "--previous")
+    assert (result.exit_code, "x-1 is the first run" in result.stderr) == (73, True)
+    assert kubectl.calls == []
+    moments(api, (job(), [pod(restartCount=1)]))
     kubectl.then(
         err='Error from server (BadRequest): previous terminated container "job" in pod "x-1" not found\n', code=1
     )
     result = invoke(*LOGS, "--previous")
-    assert (result.exit_code, "x-1 was never restarted" in result.stderr) == (73, True)
+    assert (result.exit_code, "x-1 before its last restart is gone" in result.stderr) == (73, True)
+
+
+def test_the_run_before_is_that_of_the_pod_that_was_replaced(
+    api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl
+) -> None:
+    """Also while the next one waits; of the same rank, and of the same Job, since all labels are the same."""
+    waits = pod("x-4", phase="Pending", state={"waiting": {"reason": "ContainerCreating"}})
+    pods = [pod("x-1", "Failed"), pod("x-2", "Failed"), pod("x-3", "Failed", rank=1), waits]
+    asked: list[str] = []
+
+    def listed(query: dict[str, str]) -> Any:
+        asked.append(query["labelSelector"])
+        return 200, {"items": pods}
+
+    moments(api, (job(), pods))
+    api.answers["GET", PODS] = listed
+    api.answers["GET", f"{PODS}/x-4"] = 200, waits
+    kubectl.then(line(1, "a"))
+    shown = invoke(*LOGS, "--previous", "--worker", "0")
+    assert shown.stdout_bytes == b"a\n"
+    assert "x-2" in kubectl.calls[0]
+    assert "--previous" not in kubectl.calls[0]
+    assert asked[-1] == "job-name=x"
+    pods[:2] = []
+    waits["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"] = "2"
+    gone = invoke(*LOGS, "--previous", "--worker", "0")
+    assert (gone.exit_code, "no run before x-4 can be shown" in gone.stderr) == (73, True)
 
 
 def test_a_job_that_has_not_started_has_no_log_yet(api: Api, invoke: Invoke, env_file: Path, kubectl: Kubectl) -> None:
