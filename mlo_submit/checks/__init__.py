@@ -42,6 +42,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(name="Secret", run=cluster.secret, on=CLUSTERS),
     Check(name="image", run=places.image, on=CLUSTERS),
     Check(name="GPUs", run=places.gpus, on=CLUSTERS),
+    Check(name="kind", run=cluster.kind, on=KUBERNETES),
     Check(name="queue", run=cluster.queue, on=KUBERNETES),
     Check(name="priority class", run=cluster.priority, on=KUBERNETES),
     Check(name="engine", run=docker.engine, on=DOCKER),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mlo_submit import process
 from mlo_submit import secret as secrets
+from mlo_submit.backends.kubernetes import asking, kinds
 from mlo_submit.backends.kubernetes.manifest import KUEUE_LABEL, QUEUE_LABELS
 from mlo_submit.backends.runai import cli
 from mlo_submit.checks.context import Context, Finding, UntoldError, problem
@@ -199,6 +200,16 @@ def priority(context: Context) -> Finding:
     if not name:
         raise UntoldError("none is asked for (MLO_PRIORITY_CLASS)")
     return _named(context, f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}", name, "MLO_PRIORITY_CLASS")
+
+
+def kind(context: Context) -> Finding:
+    """The cluster has what MLO_KIND names."""
+    chosen = kinds.KINDS[context.config.kind]
+    found = f"a job with --workers is a {chosen.TITLE}"
+    if chosen is not kinds.JOB and chosen.PLURAL not in asking.resources(context.cluster, chosen):
+        remedy = "Leave MLO_KIND empty, or ask the cluster's administrator for it."
+        return Finding(ok=False, found=f"{found}, and the cluster has none", remedy=remedy)
+    return Finding(ok=True, found=found)
 
 
 def queue(context: Context) -> Finding:

@@ -27,13 +27,13 @@ SYSTEM_PATH = (Path("/usr/local/bin"), Path("/usr/bin"), Path("/bin"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each test goes to whoever is free, but those of Kueue together: their controller takes seconds to start."""
+    """Each test goes to whoever is free, but those with a controller of their own together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             file, *_ = nodeid.split("::")
-            return file if file.endswith("/test_kueue.py") else nodeid
+            return file if file.endswith(("/test_kueue.py", "/test_kinds.py")) else nodeid
 
     return Scheduler(config, log)
 

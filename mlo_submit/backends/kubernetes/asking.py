@@ -49,6 +49,11 @@ def others(cluster: Cluster) -> list[Kind]:
     return kinds.known(seen(cluster, "/apis") or {})
 
 
+def resources(cluster: Cluster, kind: Kind) -> set[str]:
+    """The plurals that the cluster has where that kind is: one request."""
+    return {each["name"] for each in read(cluster, f"/{kind.API}").get("resources", ())}
+
+
 def objects(cluster: Cluster, namespace: str, others: Iterable[Kind], **query: str) -> list[tuple[Kind, JSON]]:
     """The objects of these kinds, as far as they are for the user to see."""
     found: list[tuple[Kind, JSON]] = []

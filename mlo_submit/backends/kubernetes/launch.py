@@ -10,7 +10,7 @@ from typing import Any
 from mlo_submit import kube, yaml
 from mlo_submit import secret as secrets
 from mlo_submit.backends.kubernetes import kinds, kueue
-from mlo_submit.backends.kubernetes.asking import seen, together
+from mlo_submit.backends.kubernetes.asking import resources, seen, together
 from mlo_submit.backends.kubernetes.kinds import JOB, Kind
 from mlo_submit.backends.kubernetes.manifest import check, in_kueue
 from mlo_submit.backends.kubernetes.words import finished
@@ -82,11 +82,11 @@ def _require(cluster: Cluster, job: Job, kind: Kind) -> None:
         },
     }
     found, may, taken = together(
-        lambda: seen(cluster, f"/{api}") or {},
+        lambda: resources(cluster, kind),
         lambda: cluster.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
         lambda: seen(cluster, kinds.path(JOB, namespace, job.name)),
     )
-    if kind.PLURAL not in {each["name"] for each in found.get("resources", ())}:
+    if kind.PLURAL not in found:
         raise RefusedError(
             f"the cluster has no {kind.TITLE} ({api.removeprefix('apis/')}): leave out --kind and MLO_KIND, and the "
             "job is a Job of Kubernetes' own; or ask the administrator to install it."

@@ -128,6 +128,7 @@ def test_the_cluster(
         ("MLO_QUEUE=q", "queue", False, "the cluster knows no queue of kueue.x-k8s.io", "MLO_QUEUE_LABEL"),
         ("MLO_QUEUE=q\nMLO_QUEUE_LABEL=x/y", "queue", None, "whose label x/y is, cannot be told", ""),
         ("MLO_PRIORITY_CLASS=urgent", "priority class", False, "urgent: it does not exist", "Set MLO_PRIORITY_CLASS"),
+        ("MLO_KIND=jobset", "kind", False, "is a JobSet, and the cluster has none", "Leave MLO_KIND"),
         ("RUNAI_IMAGE=registry:5000/a/b", "image", False, "is whatever was built last", "Name a tag"),
         ("TZ=Zurich", "time zone", False, "TZ=Zurich is no zone", "Europe/Zurich"),
         ("TZ=CET-1CEST", "time zone", True, "by its rule", ""),
