@@ -82,6 +82,7 @@ class Config:
     priority_class: str
     node_selector: tuple[tuple[str, str], ...]
     node_type_label: str
+    preemptible_node_types: tuple[str, ...]
     pull_policy: str
     ttl: int | None
     runai_version: str
@@ -207,6 +208,7 @@ def configure(file: EnvFile, machine: Machine, required: Collection[str] = ()) -
         priority_class=reader.text("MLO_PRIORITY_CLASS", units.subdomain),
         node_selector=reader.get("MLO_NODE_SELECTOR", units.labels, "") or (),
         node_type_label=reader.text("MLO_NODE_TYPE_LABEL", units.label_key, "runai/node-pool"),
+        preemptible_node_types=reader.unless_empty("MLO_PREEMPTIBLE_NODE_TYPES", units.label_values, "h100,h200") or (),
         pull_policy=reader.text("MLO_IMAGE_PULL_POLICY", units.one_of("Always", "IfNotPresent", "Never")),
         ttl=reader.get("MLO_TTL_AFTER_FINISHED", units.duration, ""),
         runai_version=reader.text("MLO_RUNAI_VERSION", units.one_of("v1", "v2")),

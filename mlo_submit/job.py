@@ -20,8 +20,6 @@ KEEP_ALIVE = 12 * 3600  # seconds
 GRACE = 30  # seconds from TERM to KILL, as Kubernetes has it
 SECRETS_DIR = "/run/secrets/mlo"
 NOTHING: Mapping[str, str] = {}
-PREEMPTIBLE = frozenset({"h100", "h200"})
-"""Node types that an interactive job only borrows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +117,7 @@ class Job:
     @property
     def preemptible(self) -> bool:
         """Whether an interactive job is on nodes that it may only borrow."""
-        return not self.training and not PREEMPTIBLE.isdisjoint(self.node_types)
+        return not self.training and not set(self.node_types).isdisjoint(self.config.preemptible_node_types)
 
     @property
     def grace(self) -> int:

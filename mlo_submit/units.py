@@ -91,6 +91,11 @@ def label_value(text: str) -> str:
     return text
 
 
+def label_values(text: str) -> tuple[str, ...]:
+    """Values of a label, with commas between."""
+    return tuple(label_value(part.strip()) for part in text.split(",") if part.strip())
+
+
 def label_key(text: str) -> str:
     """The key of a Kubernetes label: returned unchanged."""
     if not _LABEL_KEY.fullmatch(text):

@@ -12,7 +12,7 @@ from mlo_submit.env import Config
 from mlo_submit.job import Flags, Job, Mount, from_flags
 from mlo_submit.machine import Machine
 from mlo_submit.submission import encode
-from tests.unit.submit.conftest import config_of
+from tests.unit.submit.conftest import ENV, config_of
 
 NOW = datetime(2026, 11, 24)
 
@@ -146,6 +146,12 @@ def test_a_submission_too_long_for_a_word_is_left_out(config: Config) -> None:
 def test_v1_interactive_on_borrowed_nodes_is_preemptible(config: Config) -> None:
     assert "--preemptible" in render(from_flags(config, Flags(node_types=("h200",)), NOW), V1)
     assert "--preemptible" not in render(from_flags(config, Flags(node_types=("v100",)), NOW), V1)
+
+
+def test_which_nodes_are_borrowed_is_the_labs_to_say(laptop: Machine) -> None:
+    for said, node_type, borrowed in (("a, b", "b", True), ("a,b", "h100", False), ("", "h100", False)):
+        config = config_of(laptop, f"{ENV}MLO_PREEMPTIBLE_NODE_TYPES={said}\n")
+        assert from_flags(config, Flags(node_types=(node_type,)), NOW).preemptible is borrowed
 
 
 OLD = Cli(version="v2", flags=frozenset({"--environment", "--preemptible"}))
