@@ -43,7 +43,7 @@ NAMES = st.sampled_from(
 VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 
 
-@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(NAMES, VALUES))
 def test_variables_arrive_to_the_byte(tmp_path: Path, variables: dict[str, str]) -> None:
     seen = seen_by_the_command(tmp_path, variables, SUDOS)
