@@ -1,4 +1,4 @@
-"""Plain Kubernetes: one batch/v1 Job."""
+"""Plain Kubernetes: one batch/v1 Job, or what else `kinds` has for several pods."""
 
 from __future__ import annotations
 

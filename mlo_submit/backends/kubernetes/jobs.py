@@ -186,7 +186,7 @@ class Jobs:
             RefusedError: there is no run before that of the pod, or no longer.
         """
         earlier = self._before(job, pod) if view.previous and not pod.restarts else ""
-        argv = [*self.kubectl("logs"), earlier or pod.name, *self._container(job), "--timestamps"]
+        argv = [*self.kubectl("logs"), earlier or pod.name, *self._in_container(job), "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += [f"--since-time={view.since:%Y-%m-%dT%H:%M:%SZ}"] if view.since else []
         argv += [f"--tail={view.tail}"] if view.tail is not None else []
@@ -206,7 +206,7 @@ class Jobs:
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`kubectl exec`."""
         streams = ["--stdin", *(["--tty"] if tty else [])]
-        return [*self.kubectl("exec"), pod.name, *self._container(job), *streams, "--", *argv]
+        return [*self.kubectl("exec"), pod.name, *self._in_container(job), *streams, "--", *argv]
 
     def forward(self, job: Workload, pod: Pod, local: int, remote: int) -> list[str]:
         """`kubectl port-forward`."""
@@ -216,7 +216,7 @@ class Jobs:
         """The context, and what the pod says of its container."""
         namespace = self.config.namespace
         found = self.cluster.call("GET", path("pods", namespace, pod.name))["spec"]["containers"]
-        container = next((each for each in found if [each["name"]] == self._container(job)[1:]), found[0])
+        container = next((each for each in found if each["name"] == self._container(job)), found[0])
         return KubernetesContainer(
             context=self.cluster.context,
             namespace=namespace,
@@ -225,8 +225,11 @@ class Jobs:
             image=container["image"],
         )
 
-    def _container(self, job: Workload) -> list[str]:
-        return ["--container", kinds.made_as(job).CONTAINER] if self.ours else []
+    def _container(self, job: Workload) -> str:
+        return kinds.made_as(job).CONTAINER if self.ours else ""
+
+    def _in_container(self, job: Workload) -> list[str]:
+        return ["--container", self._container(job)] if self.ours else []
 
     def kubectl(self, verb: str) -> list[str]:
         """The beginning of an argv: `kubectl VERB`, in the namespace."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlo_submit.backends.kubernetes import manifest
+from mlo_submit.backends.kubernetes import manifest, reasons
 from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.job import Job
 from mlo_submit.kube import JSON
@@ -96,8 +96,21 @@ def _condition(condition: Mapping[str, Any]) -> JSON:
 
 
 def as_pods(found: JSON, pods: Sequence[JSON]) -> list[JSON]:
-    """All, with their ranks."""
-    return [_ranked(pod) for pod in pods]
+    """All, with their ranks, and why a container waits that is to be started again."""
+    return [_told(_ranked(pod)) for pod in pods]
+
+
+def _told(pod: JSON) -> JSON:
+    containers = pod.get("status", {}).get("containerStatuses") or []
+    return {**pod, "status": {**pod.get("status", {}), "containerStatuses": [_waiting(each) for each in containers]}}
+
+
+def _waiting(container: JSON) -> JSON:
+    waits = (container.get("state") or {}).get("waiting") or {}
+    ended = (container.get("lastState") or {}).get("terminated")
+    if waits.get("reason") != "CrashLoopBackOff" or not ended:
+        return container
+    return {**container, "state": {"waiting": {"message": f"is tried again after {reasons.ending(ended, '')}"}}}
 
 
 def _ranked(pod: JSON) -> JSON:

@@ -306,6 +306,15 @@ def test_a_jobset_that_starts_anew(api: Api, jobs: Jobs, config: Config) -> None
     assert (jobs.find("x").state, jobs.find("x").restarts) == ("Running", 1)
 
 
+def test_a_container_of_a_pytorchjob_that_is_to_be_started_again(api: Api, jobs: Jobs, config: Config) -> None:
+    pod = pod_of("pytorchjob", 1, waiting={"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed"})
+    pod["status"]["containerStatuses"][0].update(restartCount=1, lastState=ENDS)
+    api.answers["GET", f"{PYTORCHJOBS}/x"] = 200, there(config, "pytorchjob", retries=2)
+    api.answers["GET", f"{CORE}/pods"] = 200, {"items": [pod_of("pytorchjob", 0, **RUNS), pod]}
+    job = jobs.find("x")
+    assert (job.state, job.reason, job.restarts) == ("Starting", "is tried again after exit code 3", 1)
+
+
 @pytest.mark.parametrize(
     ("kind", "about", "reason"),
     [("jobset", ("Job", "x-ranks-0"), "FailedCreate"), ("pytorchjob", ("PyTorchJob", "x"), "FailedCreatePod")],
