@@ -58,11 +58,8 @@ def _check(job: Job, cli: Cli) -> None:
                 "this version of run:ai's command line takes no array: it has no "
                 f"{' and no '.join(sorted(MANY - cli.flags))}. Use its version 1, or --backend kubernetes."
             )
-        allowed = "first" if not job.retries else f"one after {job.retries}"
-        warn(
-            "run:ai counts the failures of all tasks of an array together: with the "
-            f"{allowed} it ends those that still run, too (--retries)."
-        )
+        end = f"more than {job.retries} failures end" if job.retries else "the first failure ends"
+        warn(f"on run:ai --retries is for all tasks of an array together: {end} it, with the tasks that still run.")
     if cli.version == "v1" and job.given_grace is not None:
         warn(
             "version 1 of run:ai's command line has no grace period: --grace is left out, and the cluster's own holds."

@@ -57,14 +57,14 @@ def test_version_1_takes_an_array(tmp_path: Path, log: Path, invoke: Invoke, env
     shown = shlex.split(invoke(*RUN, "--dry-run", *ARRAY).stdout)
     result = invoke(*RUN, *ARRAY)
     assert result.exit_code == 0, result.output
-    assert "with the first it ends those that still run, too (--retries)" in result.stderr
+    assert "the first failure ends it, with the tasks that still run" in result.stderr
     sent = calls(log)[-1]
     first = sent.index("--completions")
     assert sent[first : first + 4] == ["--completions", "100", "--parallelism", "8"]
     # The dry run is another submission.
     differ = [word.partition("=")[0] for word, other in zip(sent, shown[1:], strict=True) if word != other]
     assert differ == ["MLO_ARRAY_ID"]
-    assert "with the one after 3 it ends" in invoke(*RUN, "--dry-run", "--retries", "3", *ARRAY).stderr
+    assert "more than 3 failures end it" in invoke(*RUN, "--dry-run", "--retries", "3", *ARRAY).stderr
 
 
 @pytest.mark.parametrize("version", ["v2.18", "v2.25"])
