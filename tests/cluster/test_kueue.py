@@ -94,7 +94,8 @@ def comes_to(laptop: Laptop, name: str, state: str, reason: str = "") -> list[tu
     try:
         until(there, f"{name} is {state}: {reason}", 30)
     except AssertionError as error:
-        raise AssertionError(f"{error}; seen: {list(dict.fromkeys(seen))}") from None
+        there_is = laptop.lab.kubectl("get", "workloads,jobs,pods", "--output=wide")
+        raise AssertionError(f"{error}; seen: {list(dict.fromkeys(seen))}\n{there_is}") from None
     return list(dict.fromkeys(seen))
 
 
