@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from mlo_submit import cli
+from tests.standins.runai import v1
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,6 +65,13 @@ def test_keys_are_there(page: Path) -> None:
         r"\b(?:MLO|LDAP|SCRATCH|RUNAI|K8S|ARCHIVE|GITHUB|SSH|GIT|NB|UV|HF)_[A-Z0-9_]+\b", page.read_text()
     ):
         assert re.search(rf"\b{key}\b", sources("mlo_submit", "mlo_entry", "docker", "tests")), key
+
+
+def test_run_ai_by_hand() -> None:
+    """The stand-in, which knows the flags that are documented and no other, takes what the page types."""
+    block = re.search(r"```sh\n(runai submit .*?)```", (ROOT / "docs/runai.md").read_text(), re.DOTALL)
+    assert block
+    assert v1.run(shlex.split(block[1])[1:]) == 0
 
 
 def test_what_is_the_labs_is_told() -> None:
