@@ -137,6 +137,14 @@ def test_a_job_that_can_never_start_says_so(queued: Callable[..., str], laptop: 
     assert (done.returncode, "there is no WorkloadPriorityClass none" in done.stderr) == (73, True)
 
 
+def test_an_array_is_let_in_as_far_as_the_quota_goes(queued: Callable[..., str], laptop: Laptop) -> None:
+    """One task at a time, for the one GPU, although it asks for all of them."""
+    name = queued("array", "--array", "0-1", "--gpus", "1", "--", "true")
+    comes_to(laptop, name, "Succeeded")
+    tasks = json.loads(laptop.submit("describe", "--json", name).stdout)["tasks"]
+    assert (tasks["succeeded"], tasks["at_once"]) == (2, 1)
+
+
 def test_a_higher_priority_goes_first(
     queued: Callable[..., str], laptop: Laptop, lab: Lab, scratch: Callable[[str], str]
 ) -> None:

@@ -16,6 +16,8 @@ CONTAINERS = (CONTAINER, "pytorch")  # the second is that of a PyTorchJob, and o
 GPU = "nvidia.com/gpu"
 QUEUE_LABELS = {"runai-scheduler": "runai/queue", "kai-scheduler": "kai.scheduler/queue"}
 KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PARTLY = "kueue.x-k8s.io/job-min-parallelism"
+"""The annotation by which Kueue lets in as many tasks of an array at a time as its quota has room for."""
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 NAME = 63  # characters of the host name of a pod
 KILLED = 137
@@ -76,6 +78,7 @@ def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
             "annotations": {
                 SUBMISSION: submission.encode(job.flags),
                 **({ARRAY: str(job.array)} if job.array else {}),
+                **({PARTLY: "1"} if job.array and job.queue and in_kueue(job) else {}),
             },
         },
         "spec": spec,
