@@ -71,7 +71,7 @@ def test_run_ai_by_hand() -> None:
     """The stand-in, which knows the flags that are documented and no other, takes what the page types."""
     block = re.search(r"```sh\n(runai submit .*?)```", (ROOT / "docs/runai.md").read_text(), re.DOTALL)
     assert block
-    assert v1.run(shlex.split(block[1])[1:]) == 0
+    assert v1.run(shlex.split(block[1].replace("\\\n", ""))[1:]) == 0
 
 
 def test_what_is_the_labs_is_told() -> None:
