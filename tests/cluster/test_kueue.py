@@ -40,7 +40,9 @@ def kueue(lab: Lab) -> Iterator[None]:
     shutil.copy(programs / "kueue", run)
     roles = [*sorted((programs / "rbac").glob("*_viewer_role.yaml")), programs / "rbac/batch_user_role.yaml"]
     apply(f"--filename={programs}/bases", *(f"--filename={role}" for role in roles))
-    wait("Established", f"--filename={programs}/bases")
+    # The controllers look for kinds where the API tells of them all, which it may do a moment after it serves one.
+    kinds = [*admin, "api-resources", "--api-group=kueue.x-k8s.io", "--output=name"]
+    until(lambda: "workloads.kueue.x-k8s.io" in output(*kinds).split(), "the API tells of Kueue's kinds")
     server = json.loads((run / "admin.kubeconfig").read_text())["clusters"][0]["cluster"]["server"]
     controller = (HERE / "kueue/controller.yaml").read_text()
     controller = controller.replace("$IMAGE", lab.image).replace("$PORT", server.rpartition(":")[2])
