@@ -89,12 +89,14 @@ def test_a_job_that_gives_way_goes_on(
 
 
 def test_a_grace_period_that_is_too_short(laptop: Laptop, lab: Lab) -> None:
-    """The step is lost, and no more than that: a KILL is no failure when it is a disruption that brings it."""
+    """The step is lost, and no more than that: a KILL is no failure when a disruption or a stop brings it."""
     job = laptop.launch("--train", "--grace", "2s", "--", *training(third="time.sleep(600)"))
     pod = lab.wait_for_log(job, "checkpoint at step 2")
     lab.evict(pod)
     comes_to(laptop, "Running", "preempted once")
     assert pod != lab.wait_for_log(job, "resuming at step 2")
+    assert laptop.submit("stop", job).returncode == 0
+    comes_to(laptop, "Stopped")
     assert "failed" not in lab.get("job", job)["status"]
 
 

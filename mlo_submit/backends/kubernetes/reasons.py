@@ -23,6 +23,7 @@ _NODES = (
         "{n} not of its node selector",
     ),
     (r"had (?:untolerated )?taint \{(?P<it>.*?):? ?\}(?:, that the pod didn't tolerate)?", "{n} with the taint {it}"),
+    (r"had untolerated taint\(s\)", "{n} with a taint"),
     (r"were unschedulable", "{n} closed to new pods"),
     (r"(?:didn't match PersistentVolume's|had volume) node affinity(?: conflict)?", "{n} out of its volume's reach"),
     (r"didn't find available persistent volumes to bind", "{n} without a volume for its PVC"),

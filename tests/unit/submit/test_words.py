@@ -43,6 +43,9 @@ SCHEDULER = {
     "Pod's node affinity/selector.": (
         "no node takes it: of 3, 1 with the taint node.kubernetes.io/not-ready, 2 not of its node selector"
     ),
+    "0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: 0/1 ": (
+        "no node takes it: of 1, 1 with a taint"
+    ),
     "0/2 nodes are available: 2 node(s) had taint {gpu: yes}, that the pod didn't tolerate.": (
         "no node takes it: of 2, 2 with the taint gpu: yes"
     ),
