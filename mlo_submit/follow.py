@@ -96,7 +96,7 @@ class Log:
                 if job:
                     self._tend(job)
                     if job.ended and self._complete(job):
-                        return self._first_code(job)
+                        return job
                 self._tell(job, trouble)
                 self._wake.wait(self._due(job))
                 self._check()
@@ -104,11 +104,6 @@ class Log:
             for reader in self._readers.values():
                 reader.close()
             self._screen.wait("", "")
-
-    def _first_code(self, job: Workload) -> Workload:
-        """An array with the exit code of the first of its tasks that failed; any other job as it is."""
-        codes = (pod.exit_code for pod in self._jobs.failures(job) if pod.exit_code)
-        return replace(job, exit_code=next(codes, job.exit_code)) if job.tasks and job.state == "Failed" else job
 
     def _look(self) -> tuple[Workload | None, str]:
         """The job; else why it cannot be seen at the moment."""
@@ -118,6 +113,8 @@ class Log:
             except LoginError:
                 self._jobs = self._connect()
                 job = self._jobs.find(self._name, self._wanted.index)
+            if job.tasks:
+                job = self._report(job, job.tasks)
         except UnavailableError as error:
             if not self._job:
                 raise
@@ -131,21 +128,24 @@ class Log:
             raise RefusedError(f"{self._name} was deleted while it was followed.") from None
         if self._job != job and not job.tasks:
             self._pause = LOOKS[0]
-        if job.tasks:
-            self._report(job, job.tasks)
         self._job = job
         return job, ""
 
-    def _report(self, job: Workload, of: Tasks) -> None:
-        """Say which tasks of an array have failed since the last look, and why."""
+    def _report(self, job: Workload, of: Tasks) -> Workload:
+        """Say which tasks of an array have failed since the last look, and why.
+
+        Returns the array, once it has failed with the exit code of the first of its tasks that did, by its index.
+        """
         before = self._job.tasks.failed if self._job and self._job.tasks else ()
         new = set(of.failed) - set(before)
-        if not new:
-            return
-        for failure in tasks.failures(of, self._jobs.failures(job)):
+        if not new and not job.ended:
+            return job
+        pods = self._jobs.failures(job)
+        for failure in tasks.failures(of, pods):
             if indices := [index for index in failure.indices if index in new]:
                 log = self._line("logs", job.name, "--index", str(indices[0]))
                 self._screen.say(f"{tasks.which(indices)} of {job.name} failed: {failure.reason}. See `{log}`.")
+        return replace(job, exit_code=next((pod.exit_code for pod in pods if pod.exit_code), job.exit_code))
 
     def _tend(self, job: Workload) -> None:
         pods = self._chosen(job)
