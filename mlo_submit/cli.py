@@ -12,7 +12,7 @@ import click
 from mlo_submit import terminal
 from mlo_submit.commands import common
 from mlo_submit.commands.manual import Page
-from mlo_submit.errors import MloError
+from mlo_submit.errors import INTERRUPTED, MloError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -74,7 +74,7 @@ class Commands(Page, click.Group):
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):  # which is a Ctrl-C at one of click's questions
             click.echo(err=True)  # the terminal showed ^C
-            ctx.exit(130)
+            ctx.exit(INTERRUPTED)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise

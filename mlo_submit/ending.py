@@ -15,7 +15,7 @@ import click
 
 from mlo_submit import submission
 from mlo_submit.backends import Jobs
-from mlo_submit.errors import MloError, RefusedError, note
+from mlo_submit.errors import INTERRUPTED, MloError, RefusedError, note
 from mlo_submit.terminal import Waiting
 from mlo_submit.workload import State, Workload
 
@@ -82,7 +82,7 @@ def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], line: Line
         note(f"\nThe {change.noun} goes on: `{line('list')}` shows it.")
         for name, error in failures.items():
             note(f"{name}: {error.format_message()}")
-        raise click.exceptions.Exit(130) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     return failures
 
 

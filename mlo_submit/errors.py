@@ -7,12 +7,25 @@
     ├── RefusedError          73  what was asked for cannot be made: a name is taken, a PVC or a namespace is missing
     └── LoginError            77  not logged in, or not allowed
 
-With `run --follow` the exit code is the job's own.
+With `run --follow` the exit code is the job's own. CODES are those that no error has.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
+
+BOOTING: Final = 75
+INTERRUPTED: Final = 130
+CODES: Final = {
+    0: "Done; `port-forward` also after a Ctrl-C",
+    1: "Anything else; `doctor`: something is wrong",
+    click.UsageError.exit_code: "The command line cannot be understood",
+    BOOTING: "A pod is still booting, after two minutes",
+    INTERRUPTED: "Ctrl-C",
+}
+"""What the exit codes mean that are no error's own."""
 
 
 class MloError(click.ClickException):
@@ -22,19 +35,19 @@ class MloError(click.ClickException):
 
 
 class ConfigError(MloError):
-    """.env cannot be used."""
+    """`.env` cannot be used."""
 
     exit_code = 64
 
 
 class UnavailableError(MloError):
-    """A cluster, an engine or a tool is not there, or does not answer."""
+    """A cluster, an engine or a tool is not there, or does not answer (15 seconds at most)."""
 
     exit_code = 69
 
 
 class RefusedError(MloError):
-    """What was asked for cannot be made."""
+    """What was asked for cannot be made: a name is taken, a volume claim or a namespace is missing."""
 
     exit_code = 73
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlo_submit import submission
-from mlo_submit.errors import RefusedError, warn
+from mlo_submit.errors import BOOTING, RefusedError, warn
 from mlo_submit.workload import Workload
 
 BOOT = 120  # seconds; the first one copies a home to scratch
@@ -25,7 +25,7 @@ while [ ! -e /run/mlo/boot.json ] && grep -qs 'mlo.entry' /proc/1/cmdline; do
     [ "$mlo_tries" != 10 ] || echo 'The pod is booting.' >&2
     if [ "$mlo_tries" = {BOOT}0 ]; then
         echo 'The pod has been booting for {BOOT} seconds: see its log (`mlo-submit logs`), and try again later.' >&2
-        exit 75
+        exit {BOOTING}
     fi
     sleep 0.1
     mlo_tries=$((mlo_tries + 1))

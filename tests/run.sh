@@ -25,6 +25,7 @@ stage_lint() {
     ruff format --check . || failed=1
     mypy || failed=1
     shellcheck --external-sources --source-path=SCRIPTDIR:. "${scripts[@]}" || failed=1
+    docs/build.sh || failed=1
     return "$failed"
 }
 

@@ -12,11 +12,9 @@ from mlo_submit.backends import Jobs
 from mlo_submit.commands import common, values
 from mlo_submit.commands.arrival import index_option
 from mlo_submit.commands.manual import Page
-from mlo_submit.errors import note
+from mlo_submit.errors import INTERRUPTED, note
 from mlo_submit.follow import Log, Wanted, code, end
 from mlo_submit.workload import LogView
-
-INTERRUPTED = 130  # exit code
 
 
 @click.command(

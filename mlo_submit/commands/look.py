@@ -16,7 +16,7 @@ import click
 from mlo_submit import table, terminal
 from mlo_submit.commands import common, values
 from mlo_submit.commands.manual import Page
-from mlo_submit.errors import MloError, RefusedError, note
+from mlo_submit.errors import INTERRUPTED, MloError, RefusedError, note
 from mlo_submit.workload import STATES, State, Workload, to_json
 
 READ = 10.0  # seconds that a pod may take to tell of itself
@@ -113,7 +113,7 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
     try:
         live.show(ask, jobs, draw)
     except KeyboardInterrupt:
-        context.exit(130)
+        context.exit(INTERRUPTED)
 
 
 @click.command(
