@@ -4,14 +4,14 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlo_submit.advice import MEANING
-from mlo_submit.commands import common, run, typed
+from mlo_submit.commands import common, look, run, typed
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags, Mount
@@ -75,6 +75,14 @@ class Fake:
 There = Callable[..., Fake]
 
 
+class Clock(datetime):
+    """It stands still: a test may take its time."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Clock:
+        return cls.fromtimestamp(NOW.timestamp(), tz)
+
+
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch, laptop: Machine, config: Config) -> There:
     """Puts jobs there."""
@@ -83,6 +91,7 @@ def there(monkeypatch: pytest.MonkeyPatch, laptop: Machine, config: Config) -> T
         fake = Fake(*jobs, **options)
         reached: Any = common.Reached(name="kubernetes", jobs=fake, config=config, machine=laptop)  # type: ignore[arg-type]
         monkeypatch.setattr(common, "reach", lambda shared: reached)
+        monkeypatch.setattr(look, "datetime", Clock)
         return fake
 
     return put
