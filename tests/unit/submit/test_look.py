@@ -18,7 +18,7 @@ from mlo_submit.job import Flags, Mount
 from mlo_submit.machine import Machine
 from mlo_submit.workload import Event, Pod, Workload
 from tests.unit.submit.conftest import Invoke
-from tests.unit.submit.workloads import TRAIN, ago
+from tests.unit.submit.workloads import NOW, TRAIN, ago
 
 ROOT = Path(__file__).parents[3]
 WAITS = replace(
