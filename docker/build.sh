@@ -42,31 +42,13 @@ for name in LDAP_USERNAME LDAP_UID LDAP_GROUPNAME LDAP_GID; do
     [ -z "${!name-}" ] || arguments+=("$name=${!name}")
 done
 
-# Like Debian's own images: without documentation and translations, also of what is installed on top.
-make_debian() {
-    say "making $1 with mmdebstrap"
-    ensure_packages mmdebstrap debian-archive-keyring
-    as_root mmdebstrap --quiet --variant=minbase \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-        "${1#mlo-base:}" - |
-        "$DOCKER" import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$1" >&2 ||
-        { "$DOCKER" rmi "$1" >&2; return 1; }  # an import of half a Debian
-}
-
-have_base() {
-    ! "$DOCKER" image inspect "$1" >/dev/null 2>&1 || return 0
-    if [[ $1 = mlo-base:* ]]; then make_debian "$1"; else "$DOCKER" pull "$1" >&2; fi
-}
-
 ensure_engine
 default=$(sed -n 's/^ARG BASE_IMAGE=//p' "$MLO_ROOT/docker/Dockerfile")
-if ! have_base "${base:-$default}"; then
+if ! ensure_base "${base:-$default}"; then
     [ -z "$base$strict" ] || die "there is no base ${base:-$default} (see above): log in to its registry, or choose another by --base"
     warn "$default cannot be pulled (see above): building on a small Debian, without GPU libraries"
     base=mlo-base:bookworm
-    have_base $base
+    ensure_base $base
 fi
 base=${base:-$default}
 
