@@ -4,7 +4,7 @@ Then the same for a list of 5,000 jobs (tests/bench/list.py fills it in 2.5 minu
 (tests/cluster), where no pod has a place: an array is launched where a quota allows no pod, and shown where all of its
 pods wait. Whole processes are timed, turn about, and their medians shown; the requests are counted by a proxy, in a run
 of its own. Fails where a command needs more requests for 1,000 tasks than for one.
-Needs root, and MLO_IMAGE as tests/cluster/run.sh has it.
+Needs root, and MLO_IMAGE as tests/cluster/run.sh has it. The figures of a run are in docs/arrays.md.
 """
 
 from __future__ import annotations
