@@ -136,8 +136,8 @@ def _session() -> Mapping[str, str]:
 
 def exit_codes() -> str:
     """The page of the exit codes, of mlo-submit and of a pod."""
-    submit = errors.CODES | {error.exit_code: _meaning(error) for error in errors.MloError.__subclasses__()}
-    pod = {error.exit_code: _meaning(error) for error in entry_errors.BootError.__subclasses__()}
+    submit = errors.CODES | _codes(errors.MloError)
+    pod = _codes(entry_errors.BootError)
     return (
         "# Exit codes\n\n## `mlo-submit`\n\n"
         + table(("code", "meaning"), ((str(code), submit[code]) for code in sorted(submit)))
@@ -159,8 +159,10 @@ be told, and with 73 where no task can be claimed on scratch.
     )
 
 
-def _meaning(error: type[Exception]) -> str:
-    return _escaped((error.__doc__ or "").partition("\n")[0].rstrip("."))
+def _codes(base: type[errors.MloError] | type[entry_errors.BootError]) -> dict[int, str]:
+    """The exit codes of the errors that a module has, and what they mean."""
+    found = (each for each in base.__subclasses__() if each.__module__ == base.__module__)
+    return {each.exit_code: _escaped((each.__doc__ or "").partition("\n")[0].rstrip(".")) for each in found}
 
 
 def _escaped(text: str) -> str:

@@ -31,10 +31,10 @@ def wanted() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lists = (
         project["project"]["dependencies"],
-        project["dependency-groups"]["dev"],
+        *project["dependency-groups"].values(),
         project["build-system"]["requires"],
     )
-    return [Requirement(text) for names in lists for text in names]
+    return [Requirement(each) for names in lists for each in names if isinstance(each, str)]  # else: another group
 
 
 @pytest.mark.parametrize("python", PYTHONS)
