@@ -30,7 +30,7 @@ INSTALL = {
             ~/venv/bin/pip download -q --dest "$WHEELS.$$" --constraint /in/pins.txt /in/*.whl
             mv "$WHEELS.$$" "$WHEELS"
         fi
-        ~/venv/bin/pip install -q --no-index --find-links "$WHEELS" /in/*.whl
+        ~/venv/bin/pip install -q --no-compile --no-index --find-links "$WHEELS" /in/*.whl
         ~/venv/bin/pip check
         PATH=$HOME/venv/bin:$PATH
     """,
@@ -81,7 +81,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("installer", list(INSTALL))
 @pytest.mark.parametrize(
     ("python", "suite"),
-    [("3.10", "bookworm"), ("3.11", "bookworm"), ("3.13", "trixie")],
+    [("3.10", "bookworm"), ("3.13", "trixie")],
     ids=lambda value: value,
 )
 def test_the_wheel_installs_in_a_fresh_debian_and_works(given: Path, python: str, suite: str, installer: str) -> None:
