@@ -168,7 +168,7 @@ def _codes(base: type[errors.MloError] | type[entry_errors.BootError]) -> dict[i
 def _escaped(text: str) -> str:
     """Prose as Markdown, in which only backticks mean something."""
     parts = re.split("(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else re.sub("([*<])", r"\\\1", part) for part in parts)
+    return "".join(part if part.startswith("`") else part.replace("*", "\\*").replace("<", "&lt;") for part in parts)
 
 
 if __name__ == "__main__":
