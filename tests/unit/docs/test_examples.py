@@ -1,0 +1,75 @@
+"""What is marked to be run is run, and compared as tests/examples.py says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.examples import ROOT, RUNNERS, Step, marked, matches, pages
+
+PAGE = """\
+<!-- runs: docker -->
+```console
+$ first \\
+    --long
+one
+$ second
+```
+
+```console
+$ not marked
+```
+
+<!-- runs: docker -->
+```sh
+third
+fourth
+```
+"""
+
+
+def test_marked_blocks_are_collected_with_their_commands_and_output() -> None:
+    first, second = marked(PAGE)
+    assert first.steps == (Step("first \\\n    --long\n", "one\n"), Step("second\n"))
+    assert second.steps == (Step("third\nfourth\n"),)
+    assert (first.line, second.line) == (2, 14)
+
+
+def test_a_console_block_without_a_command_is_refused() -> None:
+    with pytest.raises(ValueError, match="begins with"):
+        marked("<!-- runs: docker -->\n```console\nmlo-submit list\n```\n")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_mark_is_run_by_a_runner(page: Path) -> None:
+    """All comments but that of a page which is made are marks, well written, on the line before their block."""
+    text = page.read_text()
+    meant = re.findall(r"^\s*<!--(?! Made by ).*", text, re.MULTILINE)
+    examples = marked(text)
+    assert len(examples) == len(meant), meant
+    assert {example.runner for example in examples} <= set(RUNNERS)
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("one\n", "one\n", True),
+        ("one\n", "one\ntwo\n", False),
+        ("one\n", "", False),
+        ("a.c\n", "abc\n", False),
+        ("one\n…\n", "one\n", True),
+        ("…\nthree\n", "one\ntwo\nthree\n", True),
+        ("…\nthree\n", "one\ntwo three\n", False),
+        ("pod x-…-1 is\n", "pod x-7f\n-1 is\n", False),
+        ("pod x-… is\n", "pod x-7f is\n", True),
+        ("ready in 9 ms\n", "ready in 181 ms\n", True),
+        ("succeeded after 3s.\n", "succeeded after 1m30s.\n", True),
+        ("exit code 3\n", "exit code 4\n", False),
+        ("128Mi\n", "256Mi\n", False),
+        ("NAME  KIND\n", "NAME     KIND\n", True),
+    ],
+)
+def test_output_is_compared(expected: str, printed: str, same: bool) -> None:
+    assert matches(expected, printed) is same
