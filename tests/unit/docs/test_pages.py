@@ -67,6 +67,13 @@ def test_keys_are_there(page: Path) -> None:
         assert re.search(rf"\b{key}\b", sources("mlo_submit", "mlo_entry", "docker", "tests")), key
 
 
+def test_the_front_page_names_every_command() -> None:
+    _, _, told = (ROOT / "README.md").read_text().partition("## Commands\n")
+    table = re.findall(r"^\|.*", told.partition("\n## ")[0], re.MULTILINE)
+    named = re.findall(r"`([a-z][a-z-]+)`", " ".join(table))
+    assert sorted(named) == sorted(cli.COMMANDS)
+
+
 def test_run_ai_by_hand() -> None:
     """The stand-in, which knows the flags that are documented and no other, takes what the page types."""
     block = re.search(r"```sh\n(runai submit .*?)```", (ROOT / "docs/runai.md").read_text(), re.DOTALL)
