@@ -52,6 +52,13 @@ def test_every_mark_is_run_by_a_runner(page: Path) -> None:
     assert {example.runner for example in examples} <= set(RUNNERS)
 
 
+def test_a_dozen_blocks_on_four_pages_are_run() -> None:
+    """A page that is rewritten keeps its marks, or others gain some."""
+    counts = [len(marked(page.read_text())) for page in pages()]
+    assert sum(counts) >= 12
+    assert sum(map(bool, counts)) >= 4
+
+
 @pytest.mark.parametrize(
     ("expected", "printed", "same"),
     [
