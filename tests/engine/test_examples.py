@@ -7,7 +7,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ import pytest
 from tests.engine.laptop import GID, UID
 from tests.examples import ROOT, marked, matches, pages
 
-ENV = f"""\
+ENV = """\
 LDAP_USERNAME=jdoe
-LDAP_UID={UID}
+LDAP_UID=123456
 LDAP_GROUPNAME=MLO-unit
-LDAP_GID={GID}
+LDAP_GID=83070
 RUNAI_IMAGE=mlo:dev
 RUNAI_PROJECT=mlo-jdoe
 RUNAI_SECRET_NAME=jdoe-env
@@ -31,43 +32,50 @@ MLO_BACKEND=docker
 EXAMPLES = {page: found for page in pages() if (found := [e for e in marked(page.read_text()) if e.runner == "docker"])}
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
-    """Runs a command as the pages have it, in a project that holds docs/examples, on a laptop with a .env."""
-    image = os.environ.get("MLO_IMAGE") or pytest.skip("MLO_IMAGE names no image")
-    user = f"jdoe{secrets.token_hex(3)}"  # whose jobs are those of this test alone
-    here = {"mlo:dev": image, "jdoe": user, "123456:83070": f"{UID}:{GID}"}
-    project = shutil.copytree(ROOT / "docs/examples", tmp_path / "project")
-    program = tmp_path / "bin/mlo-submit"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mlo_submit "$@"\n')
-    program.chmod(0o755)
-    environ = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
-    environ |= {"HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+@dataclass(frozen=True)
+class Reader:
+    """Who follows a page: a project, an environment, and what the words of the pages are called here."""
 
-    def to_here(text: str) -> str:
-        for shown, real in here.items():
+    project: Path
+    environ: Mapping[str, str]
+    words: Mapping[str, str]
+
+    def here(self, text: str) -> str:
+        for shown, real in self.words.items():
             text = text.replace(shown, real)
         return text
 
-    def run(command: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ("bash", "-euo", "pipefail", "-c", to_here(command)),  # noqa: S607
-            env=environ,
-            cwd=project,
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ("bash", "-euo", "pipefail", "-c", self.here(command)),  # noqa: S607
+            env=self.environ,
+            cwd=self.project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=60,
         )
-        for shown, real in here.items():
-            done.stdout = done.stdout.replace(real, shown)
-        return done
 
-    (project / ".env").write_text(to_here(ENV))
-    (project / ".env").chmod(0o600)
-    yield run
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Their project holds docs/examples and a .env."""
+    image = os.environ.get("MLO_IMAGE") or pytest.skip("MLO_IMAGE names no image")
+    user = f"jdoe{secrets.token_hex(3)}"  # whose jobs are those of this test alone
+    program = tmp_path / "bin/mlo-submit"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mlo_submit "$@"\n')
+    program.chmod(0o755)
+    environ = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
+    made = Reader(
+        project=shutil.copytree(ROOT / "docs/examples", tmp_path / "project"),
+        environ={**environ, "HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        words={"mlo:dev": image, "jdoe": user, "123456": str(UID), "83070": str(GID)},
+    )
+    (made.project / ".env").write_text(made.here(ENV))
+    (made.project / ".env").chmod(0o600)
+    yield made
     for kind, remove in (("ps --all", "rm --force --volumes"), ("network ls", "network rm")):
         found = docker(*kind.split(), "--quiet", "--filter", f"label=mlo-submit/user={user}").split()
         if found:
@@ -79,13 +87,14 @@ def docker(*argv: str) -> str:
 
 
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_shows_what_happens(page: Path, run: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
+def test_a_page_shows_what_happens(page: Path, reader: Reader) -> None:
     """Its marked blocks, one after the other."""
     for example in EXAMPLES[page]:
         for step in example.steps:
-            done = run(step.command)
+            done = reader.run(step.command)
             where = f"{page.relative_to(ROOT)}:{example.line}: {step.command}"
             if step.output:
-                assert matches(step.output, done.stdout), f"{where}shows\n{step.output}but it printed\n{done.stdout}"
+                shown = reader.here(step.output)
+                assert matches(shown, done.stdout), f"{where}shows\n{shown}but it printed\n{done.stdout}"
             else:
                 assert done.returncode == 0, f"{where}ended with {done.returncode}\n{done.stdout}"
