@@ -21,14 +21,14 @@ print(json.dumps({
 }))
 """
 
-# Runs until it is stopped, notes each signal, and takes a second to write its checkpoint; started again with one, it is
-# done.
+# Runs until it is stopped, notes each signal, and takes a second, or WRITES of them, to write its checkpoint; started
+# again with one, it is done.
 TRAIN = """
 import os, signal, sys, time
 def stop(number, frame):
     with open("signals", "a") as file:
         print(number, file=file)
-    time.sleep(1)
+    time.sleep(int(os.environ.get("WRITES", 1)))
     with open("checkpoint", "w") as file:
         file.write("trained")
     sys.exit(128 + number)

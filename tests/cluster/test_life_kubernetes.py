@@ -176,7 +176,7 @@ def test_stopped_and_resumed(laptop: Laptop, lab: Lab, scratch: Callable[[str], 
 
 def test_being_deleted(laptop: Laptop, lab: Lab, scratch: Callable[[str], str]) -> None:
     """While the checkpoint is written, it is there and says why; then it is gone."""
-    job = laptop.launch(*TRAINING)
+    job = laptop.launch("--env", "WRITES=8", *TRAINING)
     lab.wait_for_log(job, "started")
     lab.kubectl("delete", "job", job, "--cascade=foreground", "--wait=false")
     comes_to(laptop, "Stopping", "is being deleted")
