@@ -14,7 +14,7 @@ from mlo_submit.env import Config
 from mlo_submit.job import Flags, from_flags
 from mlo_submit.sweep import Task
 from tests.unit.submit.conftest import ENV, Api
-from tests.unit.submit.test_kubernetes_jobs import EVENTS, JOBS, PODS
+from tests.unit.submit.kubejobs import EVENTS, JOBS, PODS
 from tests.unit.submit.test_words import BEGAN, CREATED, ENDED
 
 NOW = datetime(2026, 11, 24)

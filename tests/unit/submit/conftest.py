@@ -20,10 +20,15 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from mlo_submit import ending
+from mlo_submit.backends import kubernetes
+from mlo_submit.backends.kubernetes.jobs import Jobs
 from mlo_submit.cli import main
+from mlo_submit.commands import common
 from mlo_submit.env import Config, configure
 from mlo_submit.envfile import parse
 from mlo_submit.machine import Machine
+from tests.unit.submit.shelf import Shelf
 
 ENV = """\
 LDAP_USERNAME=jdoe
@@ -211,3 +216,21 @@ def write_kubeconfig(machine: Machine, server: str, user: dict[str, Any] | None 
     }
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """The jobs that every command reaches, whichever backend is chosen."""
+    made = Shelf()
+    monkeypatch.setattr(common, "reach", lambda _: common.Reached(name="docker", jobs=made, config=None, machine=None))  # type: ignore[arg-type]
+    monkeypatch.setattr(ending, "LOOK", 0.001)
+    return made
+
+
+@pytest.fixture
+def jobs(api: Api, laptop: Machine, config: Config) -> Jobs:
+    """Those of an API server that has none."""
+    for kind in ("pods", "events"):
+        api.answers["GET", f"/api/v1/namespaces/{config.namespace}/{kind}"] = 200, {"items": []}
+    api.answers["GET", f"/apis/batch/v1/namespaces/{config.namespace}/jobs"] = 200, {"items": []}
+    return kubernetes.connect(config, laptop)

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from mlo_entry import network
-from mlo_submit.backends import kubernetes
 from mlo_submit.backends.kubernetes import kinds
 from mlo_submit.backends.kubernetes.jobs import Jobs
 from mlo_submit.backends.kubernetes.manifest import render
@@ -17,7 +15,7 @@ from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from mlo_submit.job import Flags, Job, from_flags
 from mlo_submit.machine import Machine
-from tests.unit.submit.conftest import ENV, Api, Invoke, config_of, status
+from tests.unit.submit.conftest import ENV, Api, Invoke, status
 
 Told = dict[str, Any]
 
@@ -42,88 +40,6 @@ def a_job(config: Config, kind: str, **more: Any) -> Job:
 def made(config: Config, kind: str, **more: Any) -> Told:
     job = a_job(config, kind, **more)
     return kinds.kind_of(job).render(job)
-
-
-# ---- what is sent
-
-
-def test_a_jobset_as_a_whole_manifest(laptop: Machine) -> None:
-    """Its child is the Job that it would be otherwise, without retries: those start all ranks anew."""
-    config = config_of(laptop, ENV + "MLO_QUEUE=team\nMLO_TTL_AFTER_FINISHED=1d\nMLO_PRIORITY_CLASS=train\n")
-    found = made(config, "jobset", retries=3, time=60, grace=5)
-    as_job = render(a_job(config, "job", time=60, grace=5))
-    child = found["spec"].pop("replicatedJobs")
-    assert found == {
-        "apiVersion": "jobset.x-k8s.io/v1alpha2",
-        "kind": "JobSet",
-        "metadata": {
-            **as_job["metadata"],
-            "annotations": {
-                "mlo-submit/submission": '{"argv": ["torchrun", "train.py"], "gpus": 4, "grace": 5, "kind": "jobset", '
-                '"name": "x", "retries": 3, "time": 60, "workers": 2}'
-            },
-        },
-        "spec": {
-            "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": "x"},
-            "failurePolicy": {
-                "maxRestarts": 3,
-                "rules": [{"name": "timeLimit", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]}],
-            },
-            "successPolicy": {"operator": "All"},
-            "ttlSecondsAfterFinished": 86400,
-        },
-    }
-    assert found["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
-    del as_job["spec"]["ttlSecondsAfterFinished"]
-    env = as_job["spec"]["template"]["spec"]["containers"][0]["env"]
-    next(each for each in env if each["name"] == "PET_MASTER_ADDR")["value"] = "x-ranks-0-0.x"
-    assert child == [{"name": "ranks", "replicas": 1, "template": {"spec": as_job["spec"]}}]
-
-
-def test_a_pytorchjob_as_a_whole_manifest(laptop: Machine) -> None:
-    """The pods are those of a Job, with what the operator asks for and without what it does itself."""
-    config = config_of(laptop, ENV + "MLO_QUEUE=team\nMLO_TTL_AFTER_FINISHED=1d\nMLO_PRIORITY_CLASS=train\n")
-    found = made(config, "pytorchjob", retries=3, grace=5, port=8888)
-    as_job = render(a_job(config, "job", grace=5, port=8888))
-    template = as_job["spec"]["template"]
-    for key in ("restartPolicy", "subdomain"):
-        del template["spec"][key]
-    (container,) = template["spec"]["containers"]
-    set_by_the_operator = ("PET_NNODES", "PET_MASTER_ADDR")
-    env = [each for each in container["env"] if each["name"] not in set_by_the_operator]
-    container.update(name="pytorch", ports=[{"name": "job", "containerPort": 8888}], env=env)
-    replica = {"restartPolicy": "OnFailure", "template": template}
-    assert found["metadata"]["labels"] == as_job["metadata"]["labels"]
-    assert {key: value for key, value in found.items() if key != "metadata"} == {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
-        "spec": {
-            "nprocPerNode": "4",
-            "runPolicy": {"cleanPodPolicy": "Running", "backoffLimit": 4, "ttlSecondsAfterFinished": 86400},
-            "pytorchReplicaSpecs": {"Master": {"replicas": 1, **replica}, "Worker": {"replicas": 2, **replica}},
-        },
-    }
-
-
-def test_a_pytorchjob_without_retries_is_never_started_again(config: Config) -> None:
-    spec = made(config, "pytorchjob")["spec"]
-    assert spec["runPolicy"] == {"cleanPodPolicy": "Running"}
-    assert {each["restartPolicy"] for each in spec["pytorchReplicaSpecs"].values()} == {"Never"}
-
-
-def test_the_time_limit_of_a_pytorchjob_is_also_in_its_pods(config: Config) -> None:
-    """Its operator notices that it is over when something happens."""
-    spec = made(config, "pytorchjob", time=77)["spec"]
-    assert spec["runPolicy"]["activeDeadlineSeconds"] == 77
-    for replica in spec["pytorchReplicaSpecs"].values():
-        assert "mlo-limit 77" in " ".join(replica["template"]["spec"]["containers"][0]["args"])
-
-
-def test_the_ranks_of_a_jobset_know_of_each_other(config: Config) -> None:
-    job = made(config, "jobset")["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
-    given = {each["name"]: each["value"] for each in job["spec"]["containers"][0]["env"]}
-    found = network.rendezvous({**given, "JOB_COMPLETION_INDEX": "2"})
-    assert (found["RANK"], found["WORLD_SIZE"], found["MASTER_ADDR"]) == ("2", "12", "x-ranks-0-0.x")
 
 
 # ---- which kind
@@ -251,11 +167,10 @@ ENDS: Told = {"terminated": {"exitCode": 3, "startedAt": CREATED, "finishedAt": 
 
 
 @pytest.fixture
-def jobs(api: Api, laptop: Machine, config: Config) -> Jobs:
-    for path in (JOBS, f"{CORE}/pods", f"{CORE}/events"):
-        api.answers["GET", path] = 200, {"items": []}
+def jobs(api: Api, jobs: Jobs) -> Jobs:
+    """Those of a cluster that has all kinds."""
     api.answers["GET", "/apis"] = 200, GROUPS
-    return kubernetes.connect(config, laptop)
+    return jobs
 
 
 @OTHERS

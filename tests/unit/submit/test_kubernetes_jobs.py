@@ -9,68 +9,25 @@ from typing import Any
 
 import pytest
 
-from mlo_submit.backends import kubernetes
 from mlo_submit.backends.kubernetes import jobs as backend
 from mlo_submit.backends.kubernetes import words
 from mlo_submit.backends.kubernetes.jobs import Jobs
 from mlo_submit.env import Config
 from mlo_submit.errors import LoginError, RefusedError
-from mlo_submit.machine import Machine
-from mlo_submit.workload import Leftover
 from tests.unit.submit.conftest import Api, status
-from tests.unit.submit.test_words import BEGAN, CREATED, ENDED, GAVE_WAY, RUNS, a_job, a_pod, ended
-
-NAMESPACE = "runai-mlo-jdoe"
-CORE = f"/api/v1/namespaces/{NAMESPACE}"
-JOBS, PODS, EVENTS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", f"{CORE}/pods", f"{CORE}/events"
-SECRETS, SERVICES = f"{CORE}/secrets", f"{CORE}/services"
-MINE = "app.kubernetes.io/managed-by=mlo-submit,mlo-submit/user=jdoe"
-
-Query = dict[str, str]
-
-
-@pytest.fixture
-def jobs(api: Api, laptop: Machine, config: Config) -> Jobs:
-    api.answers["GET", JOBS] = 200, {"items": []}
-    api.answers["GET", PODS] = 200, {"items": []}
-    api.answers["GET", EVENTS] = 200, {"items": []}
-    return kubernetes.connect(config, laptop)
-
-
-def named(config: Config, name: str, created: str = CREATED, *conditions: dict[str, str]) -> dict[str, Any]:
-    job = a_job(config, *conditions)
-    job["metadata"].update(name=name, uid=name, creationTimestamp=created)
-    return job
-
-
-def pod_for(job: str, pod: dict[str, Any]) -> dict[str, Any]:
-    pod["metadata"]["labels"] = {"job-name": job}
-    return pod
-
-
-def recorded(api: Api, path: str, items: Callable[[Query], list[dict[str, Any]]]) -> list[Query]:
-    """Answer a list with what a function makes of the query; returns the queries."""
-    queries: list[Query] = []
-
-    def answer(query: Query) -> tuple[int, Any]:
-        queries.append(query)
-        return 200, {"items": items(query)}
-
-    api.answers["GET", path] = answer
-    return queries
-
-
-def event(about: str, kind: str, reason: str, message: str, at: str = ENDED, **more: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"creationTimestamp": at},
-        "involvedObject": {"kind": kind, "name": about, "uid": about},
-        "reason": reason,
-        "message": message,
-        "type": "Normal",
-        "lastTimestamp": at,
-        **more,
-    }
-
+from tests.unit.submit.kubejobs import (
+    EVENTS,
+    JOBS,
+    MINE,
+    NAMESPACE,
+    PODS,
+    Query,
+    event,
+    named,
+    pod_for,
+    recorded,
+)
+from tests.unit.submit.test_words import BEGAN, CREATED, GAVE_WAY, RUNS, a_pod, ended
 
 # ---- all and find
 
@@ -317,36 +274,3 @@ def test_what_cannot_be_stopped(api: Api, jobs: Jobs, config: Config) -> None:
         with pytest.raises(RefusedError, match="in the queue team of Kueue, which decides alone"):
             change(job)
     assert not [path for method, path in api.paths() if method == "PATCH"]
-
-
-# ---- leftovers
-
-
-def test_leftovers(api: Api, jobs: Jobs, config: Config) -> None:
-    """What any Job or pod in the namespace refers to is in use, in whatever way and whoever's it is."""
-    secrets = ("jdoe-env", "of-a-pod", "of-another-job", "unused")
-    asked = recorded(api, SECRETS, lambda _: [{"metadata": {"name": name}} for name in secrets])
-    services = [{"metadata": {"name": f"{job}-ranks", "labels": {"app.kubernetes.io/instance": job}}} for job in "xy"]
-    asked_services = recorded(api, SERVICES, lambda _: services)
-    other = named(config, "y")
-    other["spec"]["template"]["spec"]["volumes"] = [{"secret": {"secretName": "of-another-job"}}]
-    everybodys = recorded(api, JOBS, lambda _: [named(config, "x"), other])
-    bare = {"metadata": {}, "spec": {"containers": [{"envFrom": [{"secretRef": {"name": "of-a-pod"}}]}]}}
-    own = pod_for("x", a_pod("Running", state=RUNS))
-    own["spec"]["volumes"] = [{"secret": {"secretName": "jdoe-env"}}]
-    api.answers["GET", PODS] = 200, {"items": [bare, own]}
-    assert jobs.leftovers([]) == [Leftover(kind="Secret", name="unused")]
-    assert jobs.leftovers(["x"]) == [
-        Leftover(kind="Secret", name="jdoe-env"),
-        Leftover(kind="Secret", name="unused"),
-        Leftover(kind="Service", name="x-ranks"),
-    ]
-    assert asked[0]["labelSelector"] == asked_services[0]["labelSelector"] == MINE
-    assert "labelSelector" not in everybodys[0]
-
-
-def test_a_leftover_is_removed(api: Api, jobs: Jobs) -> None:
-    api.answers["DELETE", f"{SECRETS}/unused"] = 200, {}
-    jobs.remove(Leftover(kind="Secret", name="unused"))
-    jobs.remove(Leftover(kind="Service", name="gone-already"))
-    assert api.paths() == [("DELETE", f"{SECRETS}/unused"), ("DELETE", f"{SERVICES}/gone-already")]

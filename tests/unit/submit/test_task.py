@@ -12,7 +12,7 @@ from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.env import Config
 from tests.unit.submit.arrays import FAILED, Put, an_array, of_task, putting
 from tests.unit.submit.conftest import Api, Fake, Invoke
-from tests.unit.submit.test_kubernetes_jobs import JOBS, PODS, Query, recorded
+from tests.unit.submit.kubejobs import JOBS, PODS, Query, recorded
 from tests.unit.submit.test_words import RUNS, a_pod, ended
 
 

@@ -16,7 +16,7 @@ from mlo_submit.job import Flags, from_flags
 from mlo_submit.tasks import named
 from tests.unit.submit.arrays import COMPLETE, FAILED, NOW, Put, of_task, putting
 from tests.unit.submit.conftest import Api, Invoke
-from tests.unit.submit.test_kubernetes_jobs import JOBS, PODS, recorded
+from tests.unit.submit.kubejobs import JOBS, PODS, recorded
 from tests.unit.submit.test_look import check, documented
 from tests.unit.submit.test_words import NO_GPU, a_pod, ended
 
