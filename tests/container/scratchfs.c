@@ -19,41 +19,26 @@
  */
 #define _GNU_SOURCE
 #define FUSE_USE_VERSION 31
+#include "scratchctl.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { NOBODY = 65534, GROUPS = 16, FAULTS = 16 };
+enum { NOBODY = 65534, GROUPS = 16 };
 
-/* Every kind of operation, and whether it changes what is stored. flush is what a close costs. */
-#define KINDS(X) \
-    X(getattr, 0) X(readlink, 0) X(access, 0) X(statfs, 0) X(open, 0) X(read, 0) X(flush, 0) X(opendir, 0) X(readdir, 0) \
-    X(flock, 0) X(create, 1) X(write, 1) X(truncate, 1) X(fsync, 1) X(mknod, 1) X(mkdir, 1) X(unlink, 1) X(rmdir, 1) \
-    X(symlink, 1) X(rename, 1) X(link, 1) X(chmod, 1) X(chown, 1) X(utimens, 1)
-#define NUMBER(name, changes) K_##name,
-#define ROW(name, changes) {#name, changes},
-enum kind { KINDS(NUMBER) KIND_COUNT };
-static const struct { const char *name; bool changes; } kinds[] = {KINDS(ROW)};
-
-static struct fault { int kind, error; long left; char prefix[256]; } faults[FAULTS]; /* error 0: a free place */
-static pthread_mutex_t faults_lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_long counts[KIND_COUNT], delays[KIND_COUNT], held = -1; /* microseconds; -1: nothing is held */
 static const char *backing, *control_path;
 static double timeout;
 
@@ -73,31 +58,6 @@ static void become(unsigned uid, unsigned gid, size_t count, const gid_t *groups
     setfsuid(uid);
     if ((uid_t)setfsuid((uid_t)-1) != uid || (gid_t)setfsgid((gid_t)-1) != gid)
         abort();
-}
-
-static int injected(enum kind kind, const char *path) {
-    int error = 0;
-    pthread_mutex_lock(&faults_lock);
-    for (struct fault *f = faults; f < faults + FAULTS && !error; f++)
-        if (f->error && (f->kind == KIND_COUNT || f->kind == (int)kind) && path && !strncmp(path, f->prefix, strlen(f->prefix))) {
-            error = f->error;
-            if (f->left && !--f->left)
-                f->error = 0;
-        }
-    pthread_mutex_unlock(&faults_lock);
-    return -error;
-}
-
-static void travel(enum kind kind) {
-    if (delays[kind])
-        usleep((useconds_t)delays[kind]);
-}
-
-static bool may_pass(void) {
-    long left = held;
-    while (left > 0 && !atomic_compare_exchange_weak(&held, &left, left - 1))
-        ;
-    return left != 0;
 }
 
 /* What every operation begins with: it is counted, takes its time, may be held or fail, and goes on as its caller. */
@@ -290,70 +250,6 @@ static int fs_utimens(const char *path, const struct timespec times[2], struct f
     return changed(fi ? futimens((int)fi->fh, times) : utimensat(AT_FDCWD, in(path), times, AT_SYMLINK_NOFOLLOW));
 }
 
-static int kind_of(const char *name) {
-    int kind = 0;
-    while (kind < KIND_COUNT && strcmp(kinds[kind].name, name))
-        kind++;
-    return kind; /* KIND_COUNT: any */
-}
-
-static void obey(const char *command, FILE *answer) {
-    char name[32] = "any", prefix[256] = "/";
-    double milliseconds;
-    long number;
-    int error;
-    if (!strcmp(command, "counts")) {
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            fprintf(answer, "%s %ld %d\n", kinds[kind].name, counts[kind], kinds[kind].changes);
-    } else if (!strcmp(command, "reset")) {
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            counts[kind] = 0;
-    } else if (sscanf(command, "delay %lf %31s", &milliseconds, name) >= 1) {
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            if (kind_of(name) == KIND_COUNT || kind_of(name) == kind)
-                delays[kind] = (long)(milliseconds * 1000);
-    } else if (sscanf(command, "fail %31s %d %ld %255s", name, &error, &number, prefix) >= 3) {
-        pthread_mutex_lock(&faults_lock);
-        for (struct fault *f = faults; f < faults + FAULTS; f++)
-            if (!f->error) {
-                *f = (struct fault){kind_of(name), error, number, ""};
-                strcpy(f->prefix, prefix);
-                break;
-            }
-        pthread_mutex_unlock(&faults_lock);
-    } else if (sscanf(command, "hold %ld", &number) == 1) {
-        held = number;
-    } else if (!strcmp(command, "clear")) {
-        pthread_mutex_lock(&faults_lock);
-        memset(faults, 0, sizeof faults);
-        pthread_mutex_unlock(&faults_lock);
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            delays[kind] = 0;
-        held = -1;
-    } else
-        fprintf(answer, "unknown command: %s\n", command);
-}
-
-static void *control(void *data) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)data;
-    strncpy(address.sun_path, control_path, sizeof address.sun_path - 1);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64))
-        perror(control_path), exit(1);
-    puts("ready");
-    fflush(stdout);
-    for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
-        char command[512] = "";
-        ssize_t length = recv(peer, command, sizeof command - 1, 0); /* one command is one packet on a local socket */
-        FILE *answer = fdopen(peer, "w");
-        command[length > 0 ? strcspn(command, "\n") : 0] = 0;
-        obey(command, answer);
-        fclose(answer);
-    }
-    return NULL;
-}
-
 static void *fs_init(struct fuse_conn_info *connection, struct fuse_config *config) {
     pthread_t thread;
     (void)connection;
@@ -361,7 +257,7 @@ static void *fs_init(struct fuse_conn_info *connection, struct fuse_config *conf
     config->entry_timeout = config->attr_timeout = timeout;
     if (chdir(backing)) /* here: libfuse has gone to / */
         perror(backing), exit(1);
-    if (pthread_create(&thread, NULL, control, NULL)) /* here: the mount is done, and so "ready" says the truth */
+    if (pthread_create(&thread, NULL, control, (void *)control_path)) /* here: the mount is done, and so "ready" says the truth */
         abort();
     return NULL;
 }
