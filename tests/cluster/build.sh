@@ -33,10 +33,10 @@ finish() {
         return
     }
     # Root-squashed scratch, which changes with the project and not with the pins.
-    local fuse
+    local fuse sources=(../container/scratch{fs,ctl}.c)
     read -ra fuse < <(pkg-config --cflags --libs fuse3)
-    [[ $out/scratchfs -nt ../container/scratchfs.c ]] ||
-        gcc -O2 -pthread -o "$out/scratchfs" ../container/scratchfs.c "${fuse[@]}"
+    [[ $out/scratchfs -nt ${sources[0]} && $out/scratchfs -nt ${sources[1]} ]] ||
+        gcc -O2 -pthread -o "$out/scratchfs" "${sources[@]}" "${fuse[@]}"
     echo "$out" >&3
 }
 if [[ -d $out ]]; then
