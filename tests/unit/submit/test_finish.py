@@ -13,14 +13,10 @@ from mlo_submit import ending, submission
 from mlo_submit.errors import LoginError, UnavailableError
 from mlo_submit.job import Flags
 from mlo_submit.kube import ApiRefusal
-from mlo_submit.workload import STATES, Leftover, Workload
+from mlo_submit.workload import STATES, Workload
 from tests.terminal import Terminal
 from tests.unit.submit.conftest import Invoke
 from tests.unit.submit.shelf import Shelf
-
-SECRET = Leftover(kind="Secret", name="jdoe-env")
-SERVICE = Leftover(kind="Service", name="train-workers")
-
 
 # ---- delete
 

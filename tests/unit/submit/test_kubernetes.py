@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ from mlo_submit.env import Config
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import ENV, Api, Invoke, status, write_kubeconfig
 
-NOW = datetime(2026, 11, 24)
 NAMESPACE = "runai-mlo-jdoe"
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 SECRET = f"{SECRETS}/jdoe-env"
 CLAIMS = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"
 CLAIM = f"{CLAIMS}/mlo-scratch"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 def ok(api: Api) -> None:

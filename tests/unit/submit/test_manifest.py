@@ -15,12 +15,6 @@ from tests.unit.submit.conftest import ENV, config_of
 
 NOW = datetime(2026, 11, 24)
 NAMESPACE = "runai-mlo-jdoe"
-SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
-SECRET = f"{SECRETS}/jdoe-env"
-CLAIMS = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"
-CLAIM = f"{CLAIMS}/mlo-scratch"
-JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 LABELS = {
     "app.kubernetes.io/name": "mlo",
