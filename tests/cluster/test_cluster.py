@@ -46,7 +46,9 @@ def test_killed_caller_leaves_nothing(tmp_path: Path) -> None:
         [sys.executable, cluster.__file__, os.environ["MLO_IMAGE"], *command], stdout=subprocess.PIPE, text=True
     ) as caller:
         assert caller.stdout
-        run = Path(caller.stdout.readline().strip()).parent
+        kubeconfig = caller.stdout.readline().strip()
+        assert kubeconfig, "no cluster came up, and nobody will read the fifo"
+        run = Path(kubeconfig).parent
         assert processes(run.name)
         caller.kill()
         (tmp_path / "fifo").write_text("")  # ends the command, which is an orphan now
