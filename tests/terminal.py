@@ -15,6 +15,16 @@ from pathlib import Path
 
 SECONDS = 60  # nothing here takes half of it
 
+# For `python3 -c`: tells of each new size, until a Ctrl-C. Signals are waited for: a handler that prints may itself be
+# interrupted by the next one, which is an error.
+RESIZED = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+print("wait", "ing", sep="", flush=True)
+while signal.sigwaitinfo({signal.SIGWINCH}):
+    print("resized to %d x %d" % os.get_terminal_size(), flush=True)
+"""
+
 
 class Terminal:
     """The program runs from the start; `rows` and `columns` are the terminal's size."""

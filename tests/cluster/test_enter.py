@@ -14,15 +14,7 @@ import yaml
 
 from tests.cluster.jobs import REPORT, WORDS, assert_is_the_users, reported
 from tests.cluster.lab import USER, Lab, Laptop
-
-# Tells of each new size, until a Ctrl-C.
-RESIZED = """
-import os, signal
-signal.signal(signal.SIGWINCH, lambda *_: print("resized to %d x %d" % os.get_terminal_size(), flush=True))
-print("wait", "ing", sep="", flush=True)
-while True:
-    signal.pause()
-"""
+from tests.terminal import RESIZED
 
 
 def launch_as_root(laptop: Laptop, lab: Lab) -> None:

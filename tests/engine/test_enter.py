@@ -11,6 +11,7 @@ import pytest
 
 from mlo_submit import labels
 from tests.engine.laptop import GID, UID, Laptop
+from tests.terminal import RESIZED
 
 WORDS = ("it's", "a b", '"', "two\nlines", "=ls", "$(id) $HOME `id`", "", "-c", "ünï", "*")
 
@@ -90,15 +91,14 @@ def test_a_shell_on_a_terminal(laptop: Laptop, start: str) -> None:
         launch_as_root(laptop)
     else:
         assert laptop.submit().returncode == 0
-    resized = 'import os, signal; signal.signal(28, lambda *_: print("now", *os.get_terminal_size())); print("O" + "K")'
     with laptop.terminal("shell", laptop.name, rows=33, columns=101) as terminal:
         terminal.type('stty size; echo "$TERM:${0#-}:$(id -un):$(stat -c %U $(tty))"\n')
         terminal.expect("33 101\r\n")
         terminal.expect("screen-256color:zsh:jdoe:jdoe\r\n")
-        terminal.type(shlex.join(["python3", "-c", f"{resized}\nwhile 1: signal.pause()"]) + "\n")
-        terminal.expect("OK\r\n")
+        terminal.type(shlex.join(["python3", "-c", RESIZED]) + "\n")
+        terminal.expect("waiting\r\n")
         terminal.resize(44, 120)
-        terminal.expect("now 120 44\r\n")
+        terminal.expect("resized to 120 x 44\r\n")
         terminal.type("\x03")
         terminal.expect("KeyboardInterrupt")
         terminal.type("exit 5\n")
