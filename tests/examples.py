@@ -1,8 +1,9 @@
-"""The examples on the pages that are run: shell blocks with a mark, `<!-- runs: docker -->`, on the line before.
+"""The examples on the pages that are run: shell blocks with a mark on the line before, `<!-- runs: docker cluster -->`.
 
-In a `console` block a line `$ COMMAND` is followed by what COMMAND prints on a terminal; one that prints nothing there
-has to succeed. A `sh` block is a script that has to succeed. What is printed may differ in its durations and in how far
-its columns are apart, and where `…` stands: for any part of a line, or on a line of its own for any lines.
+The mark names who runs the block. In a `console` block a line `$ COMMAND` is followed by what COMMAND prints; one that
+prints nothing there has to succeed. A `sh` block is a script that has to succeed. What is printed may differ in its
+durations, times of the day, ports, versions and in the last part of a pod's name, in how far its columns are apart, and
+where `…` stands: for any part of a line, or on a line of its own for any lines.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RUNNERS = ("docker",)  # each has a test that runs what `marked` gives for it
+RUNNERS = {"docker": "engine/test_examples.py", "cluster": "cluster/test_examples.py", "try": "engine/test_try.py"}
+"""Who runs examples, and the test that does; it asks for them by `of`."""
 
-BLOCK = re.compile(r"^<!-- runs: (\S+) -->\n```(console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VARIES = re.compile(
-    r"(?P<lines>^…\n)|(?P<part>…)|(?P<duration>\b\d+(?:\.\d+)?(?: ?ms| ?s|m|h)\b)|(?P<gap> +)", re.MULTILINE
-)
-ANY = {"lines": r"(?:.*\n)*?", "part": ".*?", "duration": r"\d[\d.]*(?: ?ms| ?s|m|h)(?:\d+[ms])?", "gap": " +"}
+BLOCK = re.compile(r"^<!-- runs: (\S+(?: \S+)*) -->\n```(console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY = {
+    "lines": (r"^…\n", r"(?:.*\n)*?"),
+    "part": ("…", ".*?"),
+    "moment": (r"\b(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\b", r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d"),
+    "duration": (r"\b\d+(?:\.\d+)?(?: ?ms| ?s|m|h)(?:\d+[ms])?\b", r"\d[\d.]*(?: ?ms| ?s|m|h)(?:\d+[ms])?"),
+    "pod": (r"(?<=-\d-)[a-z0-9]{5}\b", "[a-z0-9]{5}"),
+    "port": (r"(?<=127\.0\.0\.1:)\d{5}\b", r"\d{4,5}"),
+    "version": (r"\bv\d+\.\d+\.\d+\b", r"v\d+\.\d+\.\d+"),
+    "gap": (" +", " +"),
+}
+"""What varies: what stands for it on a page, and what may be printed there."""
+VARIES = re.compile("|".join(f"(?P<{name}>{shown})" for name, (shown, _) in ANY.items()), re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Example:
-    """A marked block: who runs it, the line where it begins, and its steps."""
+    """A marked block: who run it, the line where it begins, and its steps."""
 
-    runner: str
+    runners: tuple[str, ...]
     line: int
     steps: tuple[Step, ...]
 
@@ -47,9 +57,15 @@ def pages() -> list[Path]:
 def marked(text: str) -> list[Example]:
     """The marked blocks of a page."""
     return [
-        Example(found[1], text.count("\n", 0, found.start()) + 2, tuple(steps(found[2], found[3])))
+        Example(tuple(found[1].split()), text.count("\n", 0, found.start()) + 2, tuple(steps(found[2], found[3])))
         for found in BLOCK.finditer(text)
     ]
+
+
+def of(runner: str) -> dict[Path, list[Example]]:
+    """The examples that one runner runs: those of each page, in their order."""
+    found = {page: [each for each in marked(page.read_text()) if runner in each.runners] for page in pages()}
+    return {page: examples for page, examples in found.items() if examples}
 
 
 def steps(language: str, block: str) -> Iterator[Step]:
@@ -71,7 +87,7 @@ def matches(expected: str, printed: str) -> bool:
     pattern, end = "", 0
     for found in VARIES.finditer(expected):
         assert found.lastgroup
-        pattern += re.escape(expected[end : found.start()]) + ANY[found.lastgroup]
+        pattern += re.escape(expected[end : found.start()]) + ANY[found.lastgroup][1]
         end = found.end()
     pattern += re.escape(expected[end:])
     return re.fullmatch(pattern, printed) is not None

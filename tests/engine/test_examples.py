@@ -7,14 +7,14 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine.laptop import GID, UID
-from tests.examples import ROOT, marked, matches, pages
+from tests.examples import ROOT, of
+from tests.reader import Reader
 
 ENV = """\
 LDAP_USERNAME=jdoe
@@ -29,42 +29,17 @@ SCRATCH_PVC=mlo-scratch
 HF_TOKEN=hf_of_this_test
 MLO_BACKEND=docker
 """
-EXAMPLES = {page: found for page in pages() if (found := [e for e in marked(page.read_text()) if e.runner == "docker"])}
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Who follows a page: a project, an environment, and what the words of the pages are called here."""
-
-    project: Path
-    environ: Mapping[str, str]
-    words: Mapping[str, str]
-
-    def here(self, text: str) -> str:
-        for shown, real in self.words.items():
-            text = text.replace(shown, real)
-        return text
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ("bash", "-euo", "pipefail", "-c", self.here(command)),  # noqa: S607
-            env=self.environ,
-            cwd=self.project,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-        )
+EXAMPLES = of("docker")
 
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Their project holds docs/examples and a .env."""
+    """Their project holds docs/examples and a .env, and ~/mlo is this checkout."""
     image = os.environ.get("MLO_IMAGE") or pytest.skip("MLO_IMAGE names no image")
     user = f"jdoe{secrets.token_hex(3)}"  # whose jobs are those of this test alone
     program = tmp_path / "bin/mlo-submit"
     program.parent.mkdir()
+    (tmp_path / "mlo").symlink_to(ROOT)
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m mlo_submit "$@"\n')
     program.chmod(0o755)
     environ = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
@@ -89,12 +64,4 @@ def docker(*argv: str) -> str:
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_shows_what_happens(page: Path, reader: Reader) -> None:
     """Its marked blocks, one after the other."""
-    for example in EXAMPLES[page]:
-        for step in example.steps:
-            done = reader.run(step.command)
-            where = f"{page.relative_to(ROOT)}:{example.line}: {step.command}"
-            if step.output:
-                shown = reader.here(step.output)
-                assert matches(shown, done.stdout), f"{where}shows\n{shown}but it printed\n{done.stdout}"
-            else:
-                assert done.returncode == 0, f"{where}ended with {done.returncode}\n{done.stdout}"
+    reader.follow(page, EXAMPLES[page])

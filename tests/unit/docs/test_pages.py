@@ -74,6 +74,13 @@ def test_the_front_page_names_every_command() -> None:
     assert sorted(named) == sorted(cli.COMMANDS)
 
 
+def test_the_front_page_names_every_stage_of_the_tests() -> None:
+    shown = re.findall(r"^(\w+) +\d+ s  passed$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    all_of_them = re.search(r"\|\| stages=\((.*)\)", (ROOT / "tests/run.sh").read_text())
+    assert all_of_them
+    assert shown == all_of_them[1].split()
+
+
 def test_run_ai_by_hand() -> None:
     """The stand-in, which knows the flags that are documented and no other, takes what the page types."""
     block = re.search(r"```sh\n(runai submit .*?)```", (ROOT / "docs/runai.md").read_text(), re.DOTALL)
