@@ -9,7 +9,8 @@
 #   ensure_engine [PID]        a Docker Engine that answers, and DOCKER, a client that can use BuildKit; installs and starts what is
 #                              missing. An engine that it starts stays, or, given a PID, ends with that process, even a killed one.
 #                              Call it first: a user whom the engine does not let in starts the script anew, by sudo, in its group
-#   ensure_base IMAGE          that image: mlo-base:SUITE is a small Debian, made when missing; any other is pulled. After ensure_engine
+#   ensure_base IMAGE [OPTION...]  that image: mlo-base:SUITE is a small Debian, made when missing by mmdebstrap with these options; any
+#                              other is pulled. After ensure_engine
 #   stop_engine                ends the engine that ensure_engine started, and waits until it is gone
 #   ca_bundle                  prints where this machine has its CA certificates; nothing if it has none
 
@@ -186,14 +187,14 @@ make_debian() {
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-        "${1#mlo-base:}" - |
+        "${@:2}" "${1#mlo-base:}" - |
         "$DOCKER" import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$1" >&2 ||
         { "$DOCKER" rmi "$1" >&2; return 1; }  # an import of half a Debian
 }
 
 ensure_base() {
     ! "$DOCKER" image inspect "$1" >/dev/null 2>&1 || return 0
-    if [[ $1 = mlo-base:* ]]; then make_debian "$1"; else "$DOCKER" pull "$1" >&2; fi
+    if [[ $1 = mlo-base:* ]]; then make_debian "$@"; else "$DOCKER" pull "$1" >&2; fi
 }
 
 stop_engine() {

@@ -6,9 +6,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     cat <<'END'
-Usage: docker/publish.sh [--dry-run] [OPTION OF docker/build.sh]...
+Usage: docker/publish.sh [--dry-run] [--sbom FILE] [OPTION OF docker/build.sh]...
 
-Builds the image and pushes it to $REGISTRY/$IMAGE_PATH:$TAG. --dry-run prints the commands instead.
+Builds the image and pushes it to $REGISTRY/$IMAGE_PATH:$TAG. --dry-run prints the commands instead. --sbom writes what the
+image is made of into FILE, by docker/sbom.sh, before anything is pushed.
 
   REGISTRY, IMAGE_PATH, TAG                             where it goes: registry.example.com, group/user/image, v1
   LDAP_USERNAME, LDAP_UID, LDAP_GROUPNAME, LDAP_GID     the account of the image, as id prints it on the lab's machines
@@ -16,14 +17,20 @@ END
 }
 
 dry_run=
+bill=
 options=()
-for option; do
-    case $option in
+while [ $# -gt 0 ]; do
+    case $1 in
         --help | -h) usage; exit ;;
         --dry-run) dry_run=1 ;;
+        --sbom)
+            bill=${2-}
+            [ -n "$bill" ] || die "--sbom needs a FILE; see --help"
+            shift ;;
         --tag) die "--tag is made of REGISTRY, IMAGE_PATH and TAG; see --help" ;;
-        *) options+=("$option") ;;
+        *) options+=("$1") ;;
     esac
+    shift
 done
 
 # check NAME PATTERN WHAT: a value that is missing, of a wrong form or left over from an example is one problem.
@@ -59,10 +66,13 @@ build=(env "LDAP_USERNAME=$LDAP_USERNAME" "LDAP_UID=$LDAP_UID" "LDAP_GROUPNAME=$
     "$MLO_ROOT/docker/build.sh" --strict --tag "$image" ${options[@]+"${options[@]}"})
 if [ -n "$dry_run" ]; then
     printf '%q ' "${build[@]}"
-    printf '\ndocker push %q\n' "$image"
+    printf '\n'
+    [ -z "$bill" ] || printf '%q %q >%q\n' "$MLO_ROOT/docker/sbom.sh" "$image" "$bill"
+    printf 'docker push %q\n' "$image"
     exit
 fi
 "${build[@]}" >&2
+[ -z "$bill" ] || "$MLO_ROOT/docker/sbom.sh" "$image" >"$bill"
 find_client
 "$DOCKER" push "$image" >&2
 echo "$image"

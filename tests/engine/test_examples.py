@@ -46,7 +46,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     made = Reader(
         project=shutil.copytree(ROOT / "docs/examples", tmp_path / "project"),
         environ={**environ, "HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"},
-        words={"mlo:dev": image, "jdoe": user, "123456": str(UID), "83070": str(GID)},
+        words={"mlo:dev": image, "/home/jdoe/": f"{tmp_path}/", "jdoe": user, "123456": str(UID), "83070": str(GID)},
     )
     (made.project / ".env").write_text(made.here(ENV))
     (made.project / ".env").chmod(0o600)

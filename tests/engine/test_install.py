@@ -81,7 +81,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("installer", list(INSTALL))
 @pytest.mark.parametrize(
     ("python", "suite"),
-    [("3.10", "bookworm"), ("3.13", "trixie")],
+    [
+        ("3.10", "bookworm"),
+        ("3.13", "trixie"),
+        pytest.param("3.14", "forky", marks=pytest.mark.skipif("MLO_NEWEST" not in os.environ, reason="MLO_NEWEST=1")),
+    ],
     ids=lambda value: value,
 )
 def test_the_wheel_installs_in_a_fresh_debian_and_works(given: Path, python: str, suite: str, installer: str) -> None:

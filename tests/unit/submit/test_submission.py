@@ -55,7 +55,7 @@ def test_flags_that_are_too_long_are_not_kept() -> None:
     [
         ("", "Expecting value"),
         ("{", "line 1"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "while decoding"),
         ("[]", "no object"),
         ('{"banana": 1, "apple": 2}', "'apple', 'banana'"),
         ('{"\\u001b[2J": 1}', r"'\x1b[2J'"),
