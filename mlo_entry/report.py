@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BOOT_JSON = "/run/mlo/boot.json"
 IDLE_JSON = "/run/mlo/idle.json"
+OVER = "/run/mlo/over"  # left by the job's own watcher, as root, before it asks PID 1 to stop
 IDLE_VARIABLE = "MLO_STOP_WHEN_IDLE"
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -40,7 +41,7 @@ def not_started(problem: BaseException) -> int:
     return 127 if isinstance(problem, FileNotFoundError) else 126
 
 
-def ended(code: int, oom_kills: int, memory_limit: int | None) -> None:
+def ended(code: int, oom_kills: int, memory_limit: int | None, *, out_of_time: bool = False) -> None:
     """Tell how the job ended: `code` as os.waitstatus_to_exitcode gives it, `memory_limit` in bytes."""
     text = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     if oom_kills:
@@ -50,7 +51,16 @@ def ended(code: int, oom_kills: int, memory_limit: int | None) -> None:
             if code in (-9, 137)
             else f"; {oom_kills} of its processes ran out of memory{limit}"
         )
-    _ended(text)
+    _ended(text + ("; its time limit was over" if out_of_time else ""))
+
+
+def is_out_of_time() -> bool:
+    """Whether the job's time limit is over. Told once: a container that is started again has all of its time."""
+    try:
+        os.unlink(OVER)
+    except OSError:
+        return False
+    return True
 
 
 def was_idle() -> bool:
@@ -72,6 +82,7 @@ def _ended(text: str) -> None:
     try:
         with open(TERMINATION_LOG, "r+") as file:  # only where the runtime put one
             file.write(text)
+            file.truncate()  # the job may have left a word, too
     except OSError:
         pass
 

@@ -39,17 +39,19 @@ def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
     whatever the program on the way makes of the signal (sudo drops one that comes before it listens).
 
     Returns the exit code of its first process, or 128+n when signal n ended that; 137 when it failed and the kernel had
-    killed one of the job's processes for want of memory.
+    killed one of the job's processes for want of memory; 143 when its time limit was over, whatever it made of that.
     """
     raw.pthread_sigmask(raw.SIG_BLOCK, signals.EVERY)
     oom_kills = cgroup.oom_kills()
-    status = _wait(job, is_starting)
+    status, out_of_time = _wait(job, is_starting)
     code = os.waitstatus_to_exitcode(status)
     if code in (0, -raw.SIGTERM, 128 + raw.SIGTERM) and report.was_idle():
         report.ended_idle()
         return 0
     oom_kills = cgroup.oom_kills() - oom_kills
-    report.ended(code, oom_kills, cgroup.memory_limit())
+    report.ended(code, oom_kills, cgroup.memory_limit(), out_of_time=out_of_time)
+    if out_of_time:
+        return 128 + raw.SIGTERM
     if code and oom_kills:
         return OUT_OF_MEMORY
     return 128 - code if code < 0 else code
@@ -82,25 +84,33 @@ def _lead(job: int) -> None:
         pass  # no terminal, or the job has begun already
 
 
-def _wait(job: int, is_starting: Callable[[int], bool]) -> int:
-    """Pass signals on until the job has ended, and, after a stop, its process group too. Returns its wait status."""
+def _wait(job: int, is_starting: Callable[[int], bool]) -> tuple[int, bool]:
+    """Pass signals on until the job has ended, and, after a stop, its process group too.
+
+    Returns its wait status, and whether its time limit was over.
+    """
     status: int | None = None
     stopped_by = 0
+    out_of_time = False
     while True:
         while (ended := _reap()) is not None:  # the boot's own children first
             if ended[0] == job:
                 status = ended[1]
         if status is not None and not (stopped_by and _alive(job)):
-            return status
+            return status, out_of_time
         info = raw.sigwaitinfo(signals.EVERY) if status is None else raw.sigtimedwait(signals.EVERY, POLL_SECONDS)
         if info is None or info.si_signo not in PASSED_ON:
             continue
+        is_stop = info.si_signo in signals.STOPS
+        out_of_time = out_of_time or (is_stop and report.is_out_of_time())
+        if is_stop and stopped_by and out_of_time:
+            continue  # its ranks and the cluster end a job at about the same time: no second TERM in a checkpoint
         _signal_group(job, info.si_signo)
-        if info.si_signo in signals.STOPS:
+        if is_stop:
             stopped_by = info.si_signo
             if status is None and is_starting(job):
                 _signal_group(job, raw.SIGKILL)
-                return stopped_by
+                return stopped_by, False
 
 
 def _reap() -> tuple[int, int] | None:

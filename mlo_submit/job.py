@@ -135,8 +135,9 @@ class Job:
             labels.USER: labels.user(self.config.username),
         }
 
-    def argv(self, *, time_limit: bool) -> tuple[str, ...]:
-        """What the pod runs. `time_limit`: the job must end itself after its time, since the backend does not."""
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What the pod runs, which ends itself when its time is over."""
         waits = ("sleep", str(self.time or KEEP_ALIVE))
         if not self.command and not self.stop_when_idle:
             return waits
@@ -144,7 +145,7 @@ class Job:
             self.command or waits,
             folder=self.exp_folder,
             venv=self.venv,
-            limit=self.time if time_limit else None,
+            limit=self.time if self.command else None,
             grace=self.grace,
             stop_when_idle=self.stop_when_idle is not None,
             wait_for_master=self.wait_for_master,

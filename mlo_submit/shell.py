@@ -21,11 +21,13 @@ _WAIT = "trap 'exit 143' TERM"
 # The job is a process group, which `mlo-task` may lead instead of the shell.
 _GROUP = "builtin read -r _ _ _ _ mlo_group _ </proc/self/stat"
 
-# For backends that know no time limit. The watcher has a session of its own, so
-# that nobody who waits for the group waits for the watcher. Our PID 1, asked to stop, waits for the job's last process.
+# No backend counts from the start of the command. The watcher has a session of its own, so that nobody who waits for
+# the group waits for the watcher. Our PID 1, told that it is a time limit, waits for the job's last process and ends
+# with 143; what other images leave of it is a word for the kubelet.
 _LIMIT = (
-    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" >&2; """
-    """{{ [ -e /run/mlo/boot.json ] && sudo -n kill -TERM 1; }} || kill -TERM "-$2" || exit; """
+    """setsid sh -c 'sleep "$1"; echo "[mlo] the time limit of $1 seconds is over" """
+    """| tee /dev/termination-log >&2 2>/dev/null; """
+    """{{ [ -e /run/mlo/boot.json ] && sudo -n sh -c ">/run/mlo/over; kill -TERM 1"; }} || kill -TERM "-$2" || exit; """
     """sleep "$3"; kill -KILL "-$2" 2>/dev/null' mlo-limit {limit} $mlo_group {grace} </dev/null >/dev/null &!"""
 )
 
@@ -66,7 +68,7 @@ def in_setup(
         command: an argv, which replaces the shell, or a shell line, read after the set-up, so that aliases work.
         folder: where it runs, if not where the job starts; `~` is the pod's home.
         venv: the virtual environment to activate, relative to `folder`.
-        limit: seconds after which the job is stopped, where the backend does not do that.
+        limit: seconds after which the job is stopped.
         grace: seconds from TERM to KILL then.
         stop_when_idle: whether the job is stopped when nobody uses its pod.
         wait_for_master: seconds that the ranks of a multi-node job wait for rank 0, if they do.

@@ -23,6 +23,9 @@ Stopping: was asked to end. Stopped: set aside by `stop`, until `resume`."""
 STATES: Final[tuple[State, ...]] = get_args(State)
 ENDED: Final[frozenset[State]] = frozenset({"Succeeded", "Failed"})
 
+TIME_LIMIT: Final = "time limit"
+"""The reason of a pod and of a job that had no time left."""
+
 Kind = Literal["interactive", "training"]
 
 

@@ -77,6 +77,16 @@ def test_each_task_has_its_row_and_its_own_retries(laptop: Laptop) -> None:
     assert "<1e-5><>\n" in laptop.submit("logs", job, "--index", "2").stdout
 
 
+def test_a_time_limit_of_a_task(laptop: Laptop) -> None:
+    """Its own alone: it has failed, whatever it made of it, and is not tried again."""
+    stubborn = '[ $MLO_ARRAY_INDEX = 0 ] || { trap "exit 0" TERM; sleep 600 & wait; }'
+    job = laptop.launch("--array", "0-1", "--retries", "2", "--time", "2s", "-c", stubborn)
+    found = comes_to(laptop, "Failed")
+    assert (found["tasks"]["succeeded"], found["tasks"]["failed_indices"], found["restarts"]) == (1, "1", 0)
+    told = json.loads(laptop.submit("describe", "--json", job).stdout)
+    assert told["failures"] == [{"indices": "1", "reason": "time limit", "exit_code": 143}]
+
+
 def test_an_array_is_entered_stopped_and_resumed(laptop: Laptop, lab: Lab) -> None:
     """What has succeeded by then is not run again."""
     job = laptop.launch("--array", "5,9%1", "-c", "[ $MLO_ARRAY_INDEX = 5 ] || until [ -e go ]; do sleep 0.1; done")

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
 
@@ -118,15 +119,25 @@ def test_out_of_memory_is_not_tried_again(laptop: Laptop, lab: Lab) -> None:
 
 
 def test_a_time_limit(laptop: Laptop, lab: Lab) -> None:
-    """A TERM with the grace period, no success; with more time it goes on from its checkpoint."""
+    """The wait for a place does not count. Then a TERM with the grace period, no success, and no other try; with more
+    time it goes on from its checkpoint."""
+    if not lab.own:
+        pytest.skip("takes all GPUs of the only node")
+    taken = lab.create_pod(laptop.name, gpus=8)
     command = training(steps=1_000_000, every=1_000_000)
-    done = laptop.submit("run", "--name", laptop.name, "--train", "--time", "8s", "--follow", "--", *command)
+    laptop.launch("--train", "--gpus", "1", "--time", "4s", "--retries", "3", "--", *command)
+    created = datetime.fromisoformat(comes_to(laptop, "Pending", "no node has 1 free nvidia.com/gpu")["created"])
+    until(lambda: datetime.now(timezone.utc) > created + timedelta(seconds=6), "it has waited longer than its time")
+    comes_to(laptop, "Pending", "no node has 1 free nvidia.com/gpu")
+    lab.kubectl("delete", "pod", taken)
+    done = laptop.submit("logs", "--follow", "--exit-code", laptop.name)
     assert (done.returncode, done.stdout.count(TERM)) == (143, 1), done.stderr
-    assert "time limit" in done.stderr
+    assert ": time limit.\n" in done.stderr
     saved = re.search(r"checkpoint (at step \d+)\n", done.stdout)
     assert saved
+    assert int(saved[1].split()[-1]) > 20, "it had 4 seconds, of which a step takes a tenth"
     found = comes_to(laptop, "Failed")
-    assert (found["reason"], found["exit_code"]) == ("time limit", 143)
+    assert (found["reason"], found["exit_code"], found["restarts"]) == ("time limit", 143, 0)
     name = f"{laptop.name}-again"
     assert laptop.submit("rerun", laptop.name, "--name", name, "--time", "1h").returncode == 0
     lab.wait_for_log(name, f"resuming {saved[1]}")

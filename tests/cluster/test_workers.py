@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.cluster.jobs import TRAIN
 from tests.cluster.lab import Lab, Laptop, until
 from tests.cluster.test_life_kubernetes import comes_to, happened
 
@@ -46,6 +48,17 @@ def test_a_rank_that_dies_ends_the_job(laptop: Laptop, lab: Lab) -> None:
     assert (found["reason"], found["exit_code"]) == ("exit code 3 (rank 2)", 3)
     assert happened(laptop)[-1] == "failed: exit code 3 (rank 2)"
     until(lambda: all(pod["status"]["phase"] != "Running" for pod in lab.pods(job)), "none of its pods runs on")
+
+
+def test_a_time_limit_of_several_ranks(laptop: Laptop, scratch: Callable[[str], str]) -> None:
+    """Each ends itself, with its grace period and one TERM, though the cluster ends the others with the first."""
+    train = "mkdir $RANK; cd $RANK; WRITES=$(( 1 + 3 * RANK )) exec " + shlex.join(["python3", "-c", TRAIN])
+    laptop.launch("--workers", "1", "--time", "3s", "--retries", "3", "--command", train)
+    found = comes_to(laptop, "Failed")
+    assert (found["reason"], found["exit_code"], found["restarts"]) == ("time limit", 143, 0)
+    for rank in (0, 1):
+        assert scratch(f"{laptop.working_dir}/{rank}/checkpoint") == "trained"
+        assert scratch(f"{laptop.working_dir}/{rank}/signals") == "15\n"
 
 
 def test_a_rank_that_is_tried_again_meets_the_others(laptop: Laptop) -> None:

@@ -108,6 +108,20 @@ def test_a_second_stop_is_passed_on_too(pod: Pod) -> None:
     live.wait(0)
 
 
+def test_a_time_limit(pod: Pod) -> None:
+    """What is left of it by its watcher: 143, whatever the job makes of it. A second TERM, of a cluster that ends all
+    ranks when the first is over, does not come in the middle of a checkpoint."""
+    pod.write("/tmp/train.py", CHECKPOINT)
+    live = pod.start("/bin/sh", "-c", 'sudo -n sh -c ">/run/mlo/over"; exec python3 /tmp/train.py')
+    live.stdout.wait_for(b"up")
+    live.signal(signal.SIGTERM)
+    live.stdout.wait_for(b"stopping")
+    live.signal(signal.SIGTERM)
+    result = live.wait(143)
+    assert result.out.endswith(b"up\nstopping\ncheckpoint written\n")
+    assert result.log[-1].endswith("the job ended with exit code 0; its time limit was over")
+
+
 def test_the_container_ends_with_the_command(pod: Pod) -> None:
     """What it leaves in the background, in its group or not, does not hold it."""
     began = time.monotonic()

@@ -64,7 +64,7 @@ def render(job: Job, secrets: Path | None, rank: int = 0) -> list[str]:
         argv += ["--publish", f"127.0.0.1:{job.port}:{job.port}"]
     if config.pull_policy:
         argv += ["--pull", {"Always": "always", "IfNotPresent": "missing", "Never": "never"}[config.pull_policy]]
-    return [*argv, job.image, *job.argv(time_limit=True)]
+    return [*argv, job.image, *job.argv]
 
 
 def _mount(mount: Mount) -> str:

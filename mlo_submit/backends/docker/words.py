@@ -9,14 +9,13 @@ from typing import Any, Final
 from mlo_submit import submission, units
 from mlo_submit.errors import RefusedError
 from mlo_submit.labels import COMPONENT, INSTANCE, RANK, SUBMISSION, USER
-from mlo_submit.workload import ENDED, Event, Pod, State, Workload, parse_time
+from mlo_submit.workload import ENDED, TIME_LIMIT, Event, Pod, State, Workload, parse_time
 
 # Of several ranks, the state that the job is in; a failed one does not end the others.
 FIRST: Final[tuple[State, ...]] = ("Stopping", "Starting", "Running", "Stopped", "Failed", "Succeeded")
 LATEST = datetime.max.replace(tzinfo=timezone.utc)
 SIGNALS = range(129, 193)  # exit codes of a process that a signal ended
 NANOSECONDS = 10**9
-TIME_LIMIT = "time limit"
 
 
 def workload(containers: Sequence[Mapping[str, Any]], asked: datetime | None = None) -> Workload:
@@ -137,7 +136,8 @@ def _over_time(container: Mapping[str, Any]) -> bool:
         flags = submission.decode(container["Config"]["Labels"].get(SUBMISSION, ""))
     except RefusedError:
         return False
-    return bool(started and finished and flags.time and finished - started >= timedelta(seconds=flags.time))
+    limit = flags.time if flags.argv or flags.line else None  # without a command the pod waits that long, and is done
+    return bool(started and finished and limit and finished - started >= timedelta(seconds=limit))
 
 
 def ending(code: int) -> str:

@@ -1,7 +1,7 @@
 """A JobSet, whose one child is the Job that it would be otherwise. Pure.
 
-What Kubernetes does for a Job it does for the child: time limit, grace, and pods that come back after a disruption. The
-JobSet starts all ranks anew when one fails, and makes their Service.
+What Kubernetes does for a Job it does for the child: grace, pods that come back after a disruption, and the exit codes
+after which nothing is tried again. The JobSet starts all ranks anew when one fails, and makes their Service.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAKER: tuple[str, str, str] = ("Job", "FailedCreate", f"-{CHILD}-0")
 
 ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
 OVER = "FailJobSetFailurePolicyAction"
-"""The reason of a JobSet that failed for the one reason for which ours do not start anew: the time limit."""
+"""The reason of a JobSet whose child failed so that it does not start anew."""
 
 NEWS = {
     "RestartJobSetFailurePolicyAction": "a rank failed: all start anew",
@@ -42,14 +42,14 @@ def render(job: Job) -> JSON:
     """The JobSet. Retries are its own: those of a rank alone would meet others in the middle of their work."""
     child = manifest.render(replace(job, retries=0), rendezvous(job, f"{job.name}-{CHILD}-0-0.{job.name}"))
     ttl = child["spec"].pop("ttlSecondsAfterFinished", None)
-    over = {"name": "timeLimit", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]}
+    final = {"name": "final", "action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
     return {
         "apiVersion": API.removeprefix("apis/"),
         "kind": TITLE,
         "metadata": child["metadata"],
         "spec": {
             "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": job.name},
-            "failurePolicy": {"maxRestarts": job.retries, "rules": [over]},
+            "failurePolicy": {"maxRestarts": job.retries, "rules": [final]},
             "successPolicy": {"operator": "All"},
             **({"ttlSecondsAfterFinished": ttl} if ttl is not None else {}),
             "replicatedJobs": [{"name": CHILD, "replicas": 1, "template": {"spec": child["spec"]}}],
@@ -63,28 +63,23 @@ def service(job: Job) -> JSON | None:
 
 
 def as_job(found: JSON) -> JSON:
-    """Its child, with the state of the whole: for whatever reason the child fails, it may start anew."""
+    """Its child, with the state of the whole."""
     spec, status = found["spec"], found.get("status") or {}
     left = (spec.get("failurePolicy") or {}).get("maxRestarts", 0) - status.get("restartsCountTowardsMax", 0)
     child = spec["replicatedJobs"][0]["template"]["spec"]
     return {
         "metadata": found["metadata"],
-        "spec": {
-            **child,
-            "suspend": spec.get("suspend", False),
-            "backoffLimit": max(left, 0),
-            "podFailurePolicy": None,
-        },
+        "spec": {**child, "suspend": spec.get("suspend", False), "backoffLimit": max(left, 0)},
         "status": {
-            "conditions": [_condition(each) for each in status.get("conditions") or []],
+            "conditions": [_condition(each, child) for each in status.get("conditions") or []],
             "failed": status.get("restarts", 0),
         },
     }
 
 
-def _condition(condition: Mapping[str, Any]) -> JSON:
+def _condition(condition: Mapping[str, Any], child: JSON) -> JSON:
     changed = {"type": "Complete"} if condition["type"] == "Completed" else {}
-    if condition.get("reason") == OVER:
+    if condition.get("reason") == OVER and "activeDeadlineSeconds" in child:  # an older version's
         changed = {"reason": "DeadlineExceeded"}
     return {**condition, **changed}
 

@@ -22,6 +22,8 @@ PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 NAME = 63  # characters of the host name of a pod
 KILLED = 137
 """The exit code of what KILL ended: out of memory, mostly. Of our image also where that was a child of the command."""
+TERMINATED = 143
+"""That of what TERM ended; of our image also where a time limit was over, whatever the command made of it."""
 
 
 def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
@@ -41,17 +43,16 @@ def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
         "backoffLimitPerIndex": retries,
         # Where Kubernetes is older than 1.29. It would end an array with its first task that fails.
         **({} if job.array else {"backoffLimit": retries * pods}),
-        **({"activeDeadlineSeconds": job.time} if job.time and not job.array else {}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
         # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure, even when its grace
-        # period was too short. What runs out of memory would do so at each try.
+        # period was too short. What runs out of memory or of time would do so at each try.
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {
             "rules": [
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 {
                     "action": "FailIndex" if job.array else "FailJob",  # the first is unknown before 1.29
-                    "onExitCodes": {"operator": "In", "values": [KILLED]},
+                    "onExitCodes": {"operator": "In", "values": [KILLED, *([TERMINATED] if job.time else [])]},
                 },
             ]
         },
@@ -83,6 +84,12 @@ def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
         },
         "spec": spec,
     }
+
+
+def final_codes(spec: JSON) -> list[int]:
+    """The exit codes of a Job's pods after which nothing is tried again."""
+    rules = (spec.get("podFailurePolicy") or {}).get("rules", ())
+    return [code for rule in rules for code in rule.get("onExitCodes", {}).get("values", ())]
 
 
 def _queue_label(job: Job) -> str:
@@ -126,7 +133,6 @@ def _pod(job: Job, multi_node: Mapping[str, str]) -> JSON:
     priority = config.priority_class if in_kueue(job) else job.priority or config.priority_class
     return {
         "restartPolicy": "Never",
-        **({"activeDeadlineSeconds": job.time} if job.time and job.array else {}),  # each task has all of it
         **({"subdomain": job.name} if job.workers else {}),
         **({"schedulerName": config.scheduler} if config.scheduler else {}),
         **({"priorityClassName": priority} if priority else {}),
@@ -141,7 +147,7 @@ def _pod(job: Job, multi_node: Mapping[str, str]) -> JSON:
                 "name": CONTAINER,
                 "image": job.image,
                 **({"imagePullPolicy": config.pull_policy} if config.pull_policy else {}),
-                "args": [literal(word) for word in job.argv(time_limit=False)],
+                "args": [literal(word) for word in job.argv],
                 "env": _env(job, multi_node),
                 **({"ports": [{"containerPort": job.port}]} if job.port else {}),
                 "resources": _resources(job),
@@ -222,7 +228,7 @@ def check(job: Job, longest_suffix: str) -> None:
     Raises:
         RefusedError: it cannot.
     """
-    for text in (*job.argv(time_limit=False), *job.env.values()):
+    for text in (*job.argv, *job.env.values()):
         if not text.isascii() and text != text.encode(errors="replace").decode():
             raise RefusedError(f"{text!r} is not UTF-8, and Kubernetes takes nothing else: put it into a script.")
     longest = NAME - len(longest_suffix)

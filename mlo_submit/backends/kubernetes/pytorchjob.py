@@ -30,17 +30,13 @@ def suffix(job: Job) -> str:
 
 
 def render(job: Job) -> JSON:
-    """The PyTorchJob.
-
-    The operator notices that a time limit is over when something happens to a pod, and so the pods have it, too.
-    """
+    """The PyTorchJob."""
     made = manifest.render(job, {"RUNAI_NUM_OF_GPUS": str(job.gpus)})
-    spec, template = made["spec"], made["spec"]["template"]
+    template = made["spec"]["template"]
     pod = {key: value for key, value in template["spec"].items() if key not in ("restartPolicy", "subdomain")}
     container = {
         **pod["containers"][0],
         "name": CONTAINER,
-        "args": [manifest.literal(word) for word in job.argv(time_limit=True)],
         # One of several ports of a Service needs a name, and the operator adds one.
         **({"ports": [{"name": "job", "containerPort": job.port}]} if job.port else {}),
     }
@@ -58,7 +54,7 @@ def render(job: Job) -> JSON:
             "runPolicy": {
                 "cleanPodPolicy": "Running",  # nobody goes on without the others, and logs stay
                 **({"backoffLimit": job.retries + 1} if job.retries else {}),
-                **{key: spec[key] for key in ("activeDeadlineSeconds", "ttlSecondsAfterFinished") if key in spec},
+                **({"ttlSecondsAfterFinished": job.config.ttl} if job.config.ttl is not None else {}),
             },
             "pytorchReplicaSpecs": {
                 "Master": {"replicas": 1, **replica},

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlo_submit.workload import TIME_LIMIT
+
 PULL_FAILURES = frozenset(
     {
         *("ErrImagePull", "ErrImageNeverPull", "ImageInspectError", "ImagePullBackOff", "InvalidImageName"),
@@ -133,6 +135,8 @@ def creation(message: str) -> str:
 def ending(terminated: Mapping[str, Any], memory: str) -> str:
     """How a container ended; empty where it ended as it should. `memory` is its limit, as "64Gi"."""
     code, said = terminated.get("exitCode"), terminated.get("message", "")
+    if TIME_LIMIT in said:  # what the job's own watcher tells, or our pod
+        return TIME_LIMIT
     if terminated.get("reason") == "OOMKilled" or (code == 137 and "out of memory" in said):
         return f"OOM killed at {memory}" if memory else "OOM killed"
     if "not used" in said:  # what our own pods tell when their idle time is over

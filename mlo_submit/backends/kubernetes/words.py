@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from mlo_submit.backends.kubernetes import arrays, reasons
+from mlo_submit.backends.kubernetes import arrays, manifest, reasons
 from mlo_submit.backends.kubernetes.arrays import RANK
 from mlo_submit.backends.kubernetes.kueue import Wait
-from mlo_submit.backends.kubernetes.manifest import CONTAINERS, GPU, KILLED, KUEUE_LABEL
+from mlo_submit.backends.kubernetes.manifest import CONTAINERS, GPU, KILLED, KUEUE_LABEL, TERMINATED
 from mlo_submit.kube import JSON
 from mlo_submit.labels import COMPONENT, SUBMISSION, USER
 from mlo_submit.tasks import which
-from mlo_submit.workload import Pod, State, Tasks, Workload, parse_time
+from mlo_submit.workload import TIME_LIMIT, Pod, State, Tasks, Workload, parse_time
 
 STOPPED = "mlo-submit/stopped"
 """The annotation by which a Job that we suspended is told from one that waits in its queue."""
@@ -26,10 +26,6 @@ WORST: Final[tuple[State, ...]] = ("Preempted", "Failed", "Pending", "Starting",
 
 VOLUMES = (None, "ContainerCreating", "PodInitializing")
 """The reasons of a container that waits for the pod's volumes, or for its image."""
-
-TIME_LIMIT = "time limit"
-ENDED_BY_US = (KILLED, 143)
-"""Exit codes of what KILL and TERM end."""
 
 NO_WARNINGS: Final[Mapping[str, str]] = {}
 
@@ -130,8 +126,8 @@ def _state(
     failure = first_failure(pods)
     if ended.get("type") == "Complete":
         return "Succeeded", worst.reason if worst else "", 0
-    if ended.get("reason") == "DeadlineExceeded":
-        return "Failed", TIME_LIMIT, 143
+    if ended.get("reason") == "DeadlineExceeded":  # an older version's
+        return "Failed", TIME_LIMIT, TERMINATED
     if ended and tasks and tasks.failed:
         return "Failed", which(tasks.failed), None
     if ended:
@@ -163,7 +159,7 @@ def _state(
         return "Pending", reasons.creation(warning) or "its pod is not made yet", None
     if worst.state == "Failed":
         spec = job["spec"]
-        if not spec.get("backoffLimit") or (spec.get("podFailurePolicy") and worst.exit_code == KILLED):
+        if not spec.get("backoffLimit") or worst.exit_code in manifest.final_codes(spec):
             return "Stopping", of_rank(worst, pods), None  # Kubernetes says so in a moment
         return "Pending", f"is tried again after {of_rank(worst, pods)}", None
     if worst.state == "Preempted":
@@ -176,12 +172,16 @@ def first_failure(pods: Sequence[Pod]) -> Pod | None:
     """The pod for whose sake the job failed: the others were ended then, maybe within the same second."""
     failed = [pod for pod in pods if pod.state == "Failed"]
     late = datetime.max.replace(tzinfo=timezone.utc)
-    return min(failed, key=lambda pod: (pod.finished or late, pod.exit_code in ENDED_BY_US), default=None)
+    return min(
+        failed,
+        key=lambda pod: (pod.finished or late, pod.reason != TIME_LIMIT, pod.exit_code in (KILLED, TERMINATED)),
+        default=None,
+    )
 
 
 def of_rank(pod: Pod, pods: Sequence[Pod]) -> str:
-    """A pod's reason, with its rank where it is one of several."""
-    return f"{pod.reason} (rank {pod.rank})" if len(pods) > 1 or pod.rank else pod.reason
+    """A pod's reason, with its rank where it is one of several. All have the same time."""
+    return f"{pod.reason} (rank {pod.rank})" if (len(pods) > 1 or pod.rank) and pod.reason != TIME_LIMIT else pod.reason
 
 
 def _joined(*texts: str) -> str:
@@ -217,7 +217,7 @@ def _pod_state(pod: Mapping[str, Any], warning: str) -> tuple[State, str]:
         return "Succeeded", reasons.ending(ended, "")
     if (phase == "Failed" or going) and (why := disruption(pod)):
         return "Preempted", why
-    if phase == "Failed" and status.get("reason") == "DeadlineExceeded":  # of a task, whose time limit is its own
+    if phase == "Failed" and status.get("reason") == "DeadlineExceeded":  # a task of an older version
         return "Failed", TIME_LIMIT
     if phase == "Failed":
         said = reasons.eviction(status.get("message", "")) or status.get("reason", "")

@@ -53,7 +53,7 @@ def _v1(job: Job) -> list[str]:
         argv += ["--environment", f"{key}={literal(value)}"]
     for key in _secret_keys(job):
         argv += ["--environment", f"{key}=SECRET:{job.secret_name},{key}"]
-    return [*argv, "--", *shell.one_word(job.argv(time_limit=True))]
+    return [*argv, "--", *shell.one_word(job.argv)]
 
 
 def _v2(job: Job, cli: Cli) -> list[str]:
@@ -89,7 +89,7 @@ def _v2(job: Job, cli: Cli) -> list[str]:
             argv += ["--env-secret", f"{key}={job.secret_name},key={key}"]
         else:
             argv += ["-e", f"{key}=SECRET:{job.secret_name},{key}"]
-    return [*argv, "--", *shell.one_word(job.argv(time_limit=True))]
+    return [*argv, "--", *shell.one_word(job.argv)]
 
 
 def _workers(job: Job) -> list[str]:

@@ -57,6 +57,9 @@ def test_how_a_job_ended(
     report.ended(code, kills, limit)
     assert log.read_text() == text
     assert capfd.readouterr().err == f"[mlo] the job {text}\n" * 2
+    log.write_text(99 * "what the job's own watcher left")
+    report.ended(code, kills, limit, out_of_time=True)
+    assert log.read_text() == f"{text}; its time limit was over"
 
 
 def test_records_are_frozen_values() -> None:

@@ -80,5 +80,5 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
         *("--restart", "on-failure:3", "--stop-timeout", "5", "--gpus", "2", "--cpus", "1.5"),
         *("--memory", "64000000000b", "--shm-size", "1073741824b", "--ipc", "host"),
         *("--publish", "127.0.0.1:8888:8888", "--pull", "never"),
-        *("registry.example.org/mlo/base:1", *job.argv(time_limit=True)),
+        *("registry.example.org/mlo/base:1", *job.argv),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -43,7 +44,8 @@ TIMED = Flags(name="x", argv=("true",), time=60)
         (container(status="exited", code=137, flags=TIMED), None, "Failed", "time limit"),
         (container(status="exited", code=1, flags=TIMED), None, "Failed", "time limit"),
         (container(status="exited", code=0, flags=TIMED), None, "Failed", "time limit"),
-        (container(status="exited", code=143, flags=Flags(name="x", time=61)), None, "Failed", "ended by signal 15"),
+        (container(status="exited", code=143, flags=replace(TIMED, time=61)), None, "Failed", "ended by signal 15"),
+        (container(status="exited", code=0, flags=replace(TIMED, argv=())), None, "Succeeded", ""),
         (container(status="exited", code=143, labels={}), None, "Failed", "ended by signal 15"),
         (container(status="created", code=127, error="no /bin/zsh"), None, "Failed", "cannot start: no /bin/zsh"),
         (container(status="exited", code=127, error="no mount"), RUN, "Stopped", "cannot start: no mount"),

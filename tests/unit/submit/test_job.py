@@ -35,7 +35,7 @@ def test_the_pod_reads_back_what_the_configuration_says(laptop: Machine) -> None
 def test_a_pod_that_may_be_idle_waits_beside_its_watcher(config: Config) -> None:
     job = from_flags(config, Flags(stop_when_idle=7200), NOW)
     assert container_environ(job)["MLO_STOP_WHEN_IDLE"] == "7200"
-    *_, script, name, command, seconds = job.argv(time_limit=False)
+    *_, script, name, command, seconds = job.argv
     assert "setsid mlo-idle $mlo_group 30 " in script
     assert (name, command, seconds) == ("mlo", "sleep", "43200")
 
@@ -113,15 +113,16 @@ def test_kinds(config: Config) -> None:
 
 
 def test_without_a_command_the_pod_waits(config: Config) -> None:
-    assert from_flags(config, Flags(), NOW).argv(time_limit=True) == ("sleep", "43200")
-    assert from_flags(config, Flags(time=60), NOW).argv(time_limit=True) == ("sleep", "60")
+    assert from_flags(config, Flags(), NOW).argv == ("sleep", "43200")
+    assert from_flags(config, Flags(time=60), NOW).argv == ("sleep", "60")
 
 
-def test_the_time_limit_is_the_jobs_own_only_where_the_backend_has_none(config: Config) -> None:
+def test_a_job_ends_itself_when_its_time_is_over(config: Config) -> None:
+    """On every backend, and so it counts from the start of the command. What waits without one knows how long."""
     job = from_flags(config, Flags(time=60, grace=5, argv=("a",)), NOW)
-    assert "mlo-limit 60 $mlo_group 5 " in job.argv(time_limit=True)[2]
-    assert "mlo-limit" not in job.argv(time_limit=False)[2]
-    assert "mlo-limit" not in replace(job, time=None).argv(time_limit=True)[2]
+    assert "mlo-limit 60 $mlo_group 5 " in job.argv[2]
+    assert "mlo-limit" not in replace(job, time=None).argv[2]
+    assert "mlo-limit" not in from_flags(config, Flags(time=60, stop_when_idle=7), NOW).argv[2]
 
 
 def test_no_secret_is_in_what_is_printed(config: Config) -> None:

@@ -202,8 +202,12 @@ def test_how_a_rank_that_fails_ends_it(api: Api, jobs: Jobs, config: Config, kin
         ("pytorchjob", {"message": "Job x has failed because it was active longer than specified deadline"}),
     ],
 )
-def test_a_time_limit_that_is_over(api: Api, jobs: Jobs, config: Config, kind: str, condition: Told) -> None:
-    api.answers["GET", f"{PLACES[kind]}/x"] = 200, there(config, kind, {"type": "Failed", **condition})
+def test_a_time_limit_of_an_older_version(api: Api, jobs: Jobs, config: Config, kind: str, condition: Told) -> None:
+    """It was the object's, whose pods are gone."""
+    found = there(config, kind, {"type": "Failed", **condition})
+    if kind == "jobset":
+        found["spec"]["replicatedJobs"][0]["template"]["spec"]["activeDeadlineSeconds"] = 60
+    api.answers["GET", f"{PLACES[kind]}/x"] = 200, found
     assert (jobs.find("x").reason, jobs.find("x").exit_code) == ("time limit", 143)
 
 

@@ -30,7 +30,7 @@ def test_a_jobset_as_a_whole_manifest(laptop: Machine) -> None:
             "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": "x"},
             "failurePolicy": {
                 "maxRestarts": 3,
-                "rules": [{"name": "timeLimit", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]}],
+                "rules": [{"name": "final", "action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}],
             },
             "successPolicy": {"operator": "All"},
             "ttlSecondsAfterFinished": 86400,
@@ -72,14 +72,6 @@ def test_a_pytorchjob_without_retries_is_never_started_again(config: Config) -> 
     spec = made(config, "pytorchjob")["spec"]
     assert spec["runPolicy"] == {"cleanPodPolicy": "Running"}
     assert {each["restartPolicy"] for each in spec["pytorchReplicaSpecs"].values()} == {"Never"}
-
-
-def test_the_time_limit_of_a_pytorchjob_is_also_in_its_pods(config: Config) -> None:
-    """Its operator notices that it is over when something happens."""
-    spec = made(config, "pytorchjob", time=77)["spec"]
-    assert spec["runPolicy"]["activeDeadlineSeconds"] == 77
-    for replica in spec["pytorchReplicaSpecs"].values():
-        assert "mlo-limit 77" in " ".join(replica["template"]["spec"]["containers"][0]["args"])
 
 
 def test_the_ranks_of_a_jobset_know_of_each_other(config: Config) -> None:

@@ -136,7 +136,8 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
         env={"A": "$(B)"},
         mounts=(Mount(source="extra", target="/extra", read_only=True),),
     )
-    manifest = render(from_flags(config, flags, NOW))
+    job = from_flags(config, flags, NOW)
+    manifest = render(job)
     labels = {**LABELS, "app.kubernetes.io/component": "training", "kai.scheduler/queue": "team"}
     assert manifest["metadata"]["labels"] == labels
     assert {key: value for key, value in manifest["spec"].items() if key not in ("template", "podFailurePolicy")} == {
@@ -144,7 +145,6 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
         "completions": 1,
         "backoffLimitPerIndex": 3,
         "backoffLimit": 3,
-        "activeDeadlineSeconds": 7200,
         "ttlSecondsAfterFinished": 86400,
         "podReplacementPolicy": "Failed",
     }
@@ -173,17 +173,7 @@ def test_a_training_job_with_everything(laptop: Machine) -> None:
                 "name": "job",
                 "image": "other:2",
                 "imagePullPolicy": "Always",
-                "args": [
-                    "/bin/zsh",
-                    "-c",
-                    "[[ -r ~/.zshrc ]] && builtin source ~/.zshrc\n"
-                    "builtin cd -q -- ./exp || exit\n"
-                    "builtin source .venv/bin/activate || exit\n"
-                    "trap 'exit 143' TERM\n"
-                    'eval "shift;$$1"',
-                    "mlo",
-                    'echo "$$(TZ)" $$$$',
-                ],
+                "args": [*(word.replace("$", "$$") for word in job.argv[:-1]), 'echo "$$(TZ)" $$$$'],
                 "env": [*ENVIRON, {"name": "A", "value": "$$(B)"}],
                 "ports": [{"containerPort": 8888}],
                 "resources": {

@@ -187,6 +187,9 @@ def test_why_no_pod_is_made(message: str, says: str) -> None:
             "exit code 1",
         ),
         ({"exitCode": 143, "message": "was stopped: its pod was not used"}, "nobody used its pod"),
+        ({"exitCode": 143, "message": "ended with exit code 0; its time limit was over"}, "time limit"),
+        # In an image that is not ours.
+        ({"exitCode": 1, "message": "[mlo] the time limit of 60 seconds is over\n"}, "time limit"),
         ({"exitCode": 128, "reason": "StartError", "message": "exec: no such file"}, "exec: no such file"),
     ],
 )

@@ -34,9 +34,9 @@ def test_one_indexed_job_whose_tasks_fail_and_are_tried_again_each_by_itself(con
     spec = render(job)["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 100, 8)
     assert spec["backoffLimitPerIndex"] == 2
-    assert {"backoffLimit", "maxFailedIndexes", "activeDeadlineSeconds"} & spec.keys() == set()
-    assert spec["podFailurePolicy"]["rules"][1]["action"] == "FailIndex"
-    assert spec["template"]["spec"]["activeDeadlineSeconds"] == 60
+    assert {"backoffLimit", "maxFailedIndexes"} & spec.keys() == set()
+    final = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [137, 143]}}
+    assert spec["podFailurePolicy"]["rules"][1] == final
     assert spec["template"]["spec"]["containers"][0]["args"][0] == "mlo-task"
     many = from_flags(config, Flags(name="x", array="0-3%8", argv=("train",)), NOW)
     assert render(many)["spec"]["parallelism"] == 4
@@ -161,7 +161,7 @@ def test_describe_tells_which_failed_and_why_without_asking_for_each(invoke: Inv
 
 
 def test_a_task_whose_time_was_over_says_so(invoke: Invoke, put: Put, api: Api) -> None:
-    """Its pod has the time limit, and not the Job; its container ends as it likes."""
+    """That of an older version: its pod had the limit, and its container ended as it liked."""
     put(failedIndexes="3", active=8, ready=8)
     api.answers["GET", PODS] = (
         200,

@@ -188,6 +188,18 @@ def test_a_failed_job_names_the_rank_that_failed_first(config: Config) -> None:
     assert (found.state, found.reason, found.exit_code) == ("Failed", "exit code 3 (rank 2)", 3)
 
 
+def test_ranks_whose_time_was_over(config: Config) -> None:
+    """It was over for all, and no rank is to blame: not the one that lost its peer within that second either."""
+    job = render(from_flags(config, flags(time=60), NOW))
+    job["metadata"] |= {"creationTimestamp": "2026-11-24T09:00:00Z", "uid": "u"}
+    job["status"] = {"conditions": [{"type": "FailureTarget", "status": "True", "message": "Container job failed"}]}
+    pods = [pod(0, "Failed", 1, 5), pod(1, "Failed", 143, 5), pod(2, "Failed", 3, 7)]
+    pods[1]["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = "its time limit was over"
+    assert (workload(job, pods).state, workload(job, pods).reason) == ("Stopping", "time limit")
+    job["status"]["conditions"][0] |= {"type": "Failed", "lastTransitionTime": "2026-11-24T10:00:09Z"}
+    assert (workload(job, pods).reason, workload(job, pods).exit_code) == ("time limit", 143)
+
+
 # ---- waiting for the master
 
 
