@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RUNNERS = {"docker": "engine/test_examples.py", "cluster": "cluster/test_examples.py", "try": "engine/test_try.py"}
+RUNNERS = {
+    "docker": "engine/test_examples.py",
+    "cluster": "cluster/test_examples.py",
+    "kueue": "cluster/test_kueue.py",
+    "try": "engine/test_try.py",
+}
 """Who runs examples, and the test that does; it asks for them by `of`."""
 
 BLOCK = re.compile(r"^<!-- runs: (\S+(?: \S+)*) -->\n```(console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,11 +17,13 @@ from tests.cluster.cluster import HERE, output
 from tests.cluster.controllers import webhooks
 from tests.cluster.jobs import TRAINING
 from tests.cluster.lab import Lab, Laptop, until
+from tests.examples import matches, of
 
 Told = dict[str, Any]
 
 BRIEF = ("--train", "--gpus", "1", "--grace", "5", "--command", "until [ -e done ]; do sleep 0.1; done")
 QUEUED = {"MLO_QUEUE": "team"}
+[[PAGE]] = of("kueue").values()
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +111,14 @@ def test_jobs_wait_for_each_other(queued: Callable[..., str], laptop: Laptop) ->
     """Each says how many are before it, in any queue; the next starts when one ends; `queue` tells the same."""
     first = queued("first", *BRIEF)
     comes_to(laptop, first, "Running")
-    second, third = (
-        queued("second", "--train", "--gpus", "1", "--", "true"),
-        queued("third", "--queue", "guests", *BRIEF),
-    )
+    second = queued("second", "--train", "--gpus", "1", "--", "true")
     comes_to(laptop, second, "Pending", FULL.format("team", "0 jobs"))
+    # In a later second: those of the same one Kueue puts in any order.
+    third = queued("third", "--queue", "guests", *BRIEF)
     comes_to(laptop, third, "Pending", FULL.format("guests", "1 job"))
+    done = laptop.submit("queue")
+    shown = re.sub(r"\b(first|second|third)\b", rf"{laptop.name}-\1", PAGE.steps[0].output)
+    assert matches(shown, done.stdout + done.stderr), done.stdout + done.stderr
     guests, team = json.loads(laptop.submit("queue", "--json").stdout)
     assert [(job["name"], job["before"], job["exact"]) for job in guests["jobs"]] == [(third, 1, True)]
     assert [(job["name"], job["before"]) for job in team["jobs"]] == [(first, None), (second, 0)]
