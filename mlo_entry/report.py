@@ -15,6 +15,8 @@ IDLE_JSON = "/run/mlo/idle.json"
 OVER = "/run/mlo/over"  # left by the job's own watcher, as root, before it asks PID 1 to stop
 IDLE_VARIABLE = "MLO_STOP_WHEN_IDLE"
 TERMINATION_LOG = "/dev/termination-log"
+READ_SECONDS = 1.0  # for a log that does not keep up
+NOTE_SECONDS = 0.05  # until what was read is in the log, on a busy machine, too
 
 _CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
 
@@ -78,6 +80,7 @@ def ended_idle() -> None:
 
 
 def _ended(text: str) -> None:
+    _let_output_be_read()
     log(f"the job {text}")
     try:
         with open(TERMINATION_LOG, "r+") as file:  # only where the runtime put one
@@ -85,6 +88,24 @@ def _ended(text: str) -> None:
             file.truncate()  # the job may have left a word, too
     except OSError:
         pass
+
+
+def _let_output_be_read() -> None:
+    """Wait a moment for a log that reads stdout and stderr one by one: what the job wrote comes before how it ended."""
+    import fcntl
+    import stat
+    import termios
+    import time
+
+    deadline = time.monotonic() + READ_SECONDS
+    nothing = bytes(4)
+    try:
+        if stat.S_ISFIFO(os.fstat(1).st_mode):
+            while fcntl.ioctl(1, termios.FIONREAD, nothing) != nothing and time.monotonic() < deadline:
+                time.sleep(NOTE_SECONDS)
+            time.sleep(NOTE_SECONDS)
+    except OSError:
+        pass  # a job without stdout
 
 
 def size(count: int) -> str:

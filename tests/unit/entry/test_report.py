@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,16 @@ def test_secrets_that_came_as_files(tmp_path: Path) -> None:
 def test_the_mount_of_a_path(machine: host.Host) -> None:
     assert machine.mount_of("/mloscratch/x") == "/mloscratch"
     assert machine.mount_of("/mloscratch2/x") == "/"
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_how_a_job_ended_comes_after_what_it_wrote(is_read: bool) -> None:
+    """Although a log reads stdout and stderr one by one; a reader that is stuck does not keep the pod."""
+    code = 'import os; from mlo_entry import report; os.write(1, b"x" * 9999); report.ended(0, 0, None)'
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout and program.stderr
+        select.select([program.stdout], [], [])
+        assert not select.select([program.stderr], [], [], 0.2)[0]
+        if is_read:
+            assert len(os.read(program.stdout.fileno(), 9999)) == 9999
+        assert program.stderr.read() == b"[mlo] the job ended with exit code 0\n"
