@@ -109,7 +109,8 @@ def test_how_a_job_ended_comes_after_what_it_wrote(is_read: bool) -> None:
     """Although a log reads stdout and stderr one by one; a reader that is stuck does not keep the pod."""
     code = 'import os; from mlo_entry import report; os.write(1, b"x" * 9999); report.ended(0, 0, None)'
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-        assert program.stdout and program.stderr
+        assert program.stdout
+        assert program.stderr
         select.select([program.stdout], [], [])
         assert not select.select([program.stderr], [], [], 0.2)[0]
         if is_read:
