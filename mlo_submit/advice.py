@@ -20,6 +20,9 @@ MEANING: Final[Mapping[State, str]] = {
     "Failed": "it ended with an error",
 }
 
+ONE_TASK: Final = {"logs": "--index", "shell": "--index", "rerun": "--array"}
+"""The option by which a command takes one task of an array, which others do not."""
+
 # Of those of the state, the first whose pattern the reason has. JOB is the job's name; `…` is a command of ours.
 HINTS: Final[Mapping[State, Sequence[tuple[str, str]]]] = {
     "Pending": (
@@ -110,4 +113,9 @@ def _of_array(job: Workload, tasks: Tasks) -> str:
 
 
 def _said(text: str, job: Workload, say: Callable[..., str]) -> str:
-    return re.sub("`(.*?)`", lambda words: f"`{say(*words[1].replace('JOB', job.name).split())}`", text)
+    def line(words: re.Match[str]) -> str:
+        verb, *rest = words[1].replace("JOB", job.name).split()
+        own = [ONE_TASK[verb], str(job.index)] if job.index is not None and verb in ONE_TASK else []
+        return f"`{say(verb, *own, *rest)}`"
+
+    return re.sub("`(.*?)`", line, text)

@@ -90,7 +90,7 @@ def as_text(detail: Detail, command: str, now: datetime, paint: Callable[[State,
         "submitted": command,
     }
     why = "" if job.state == "Running" and not job.reason else f": {advice.why(job)}"
-    lines = [f"{job.name} is {paint(job.state, job.state)}{why}", ""]
+    lines = [f"{job.title} is {paint(job.state, job.state)}{why}", ""]
     lines += [f"  {name:<11}{_clean(fact)}" for name, fact in facts.items() if fact]
     for warning in (detail.boot or {}).get("warnings", ()):
         lines.append(f"  {'':<11}warning: {table.printable(warning)}")

@@ -15,6 +15,7 @@ import click
 
 from mlo_submit import table, terminal
 from mlo_submit.commands import common, values
+from mlo_submit.commands.arrival import index_option
 from mlo_submit.commands.manual import Page
 from mlo_submit.errors import INTERRUPTED, MloError, RefusedError, note
 from mlo_submit.workload import STATES, State, Workload, to_json
@@ -122,6 +123,7 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
     examples={
         "Why a job waits or failed, in one line": "mlo-submit describe --why train",
         "All of it": "mlo-submit describe train",
+        "One task of an array": "mlo-submit describe --index 17 sweep",
     },
     see_also=(
         "list",
@@ -134,9 +136,10 @@ def _watch(context: click.Context, ask: Callable[[], list[Workload]], jobs: list
 @common.shared_options
 @click.option("--why", "why_alone", is_flag=True, help="Only why it is in its state, as one line.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object; docs/json.md tells of its fields.")
+@index_option
 @click.argument("job", type=values.JOB)
 @click.pass_obj
-def describe(shared: common.Shared, job: str, why_alone: bool, as_json: bool) -> None:
+def describe(shared: common.Shared, job: str, why_alone: bool, as_json: bool, index: int | None) -> None:
     """Tell all about a job: what was asked, where it runs, what happened to it, why it is so, and what to do next."""
     from mlo_submit import advice, detail, submission, tasks
     from mlo_submit.commands import typed
@@ -144,7 +147,7 @@ def describe(shared: common.Shared, job: str, why_alone: bool, as_json: bool) ->
     if why_alone and as_json:
         raise click.UsageError("--why and --json exclude each other: give one of them.")
     reached = common.reach(shared)
-    found = reached.jobs.find(job)
+    found = reached.jobs.find(job, index)
     if why_alone:
         click.echo(advice.why(found))
         return

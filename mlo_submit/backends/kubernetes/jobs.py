@@ -172,8 +172,8 @@ class Jobs:
         )
         of_all = list(chain(*of_job))
         known = [words.pod_of(pod) for pod in pods] or job.pods
-        # Those of an array's pods are too many.
-        names = {} if job.tasks else dict.fromkeys([*(pod.name for pod in known), *events.pods_of(job, of_all)])
+        gone = [] if job.tasks or job.index is not None else events.pods_of(job, of_all)  # of an array too many
+        names = dict.fromkeys([*(pod.name for pod in known), *gone])
         of_pods = together(*(partial(self._events, f"involvedObject.name={name}") for name in names))
         return events.timeline(
             job, kind.as_job(raw) if raw else {}, known, [*kinds.told(kind, of_all), *chain(*of_pods)]

@@ -39,6 +39,8 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     cluster = kube.connect(machine, job.config.kube_context)
     if kind is not JOB:
         _require(cluster, job, kind)
+    elif job.kind != "job":  # the cluster has that kind; to ask which there are would be a request more for everybody
+        _check_name(cluster, job, kinds.KINDS[job.kind])
     prepare(cluster, job, secret, sync=sync)
     if replace:
         _delete_finished(cluster, job)
@@ -81,10 +83,10 @@ def _require(cluster: Cluster, job: Job, kind: Kind) -> None:
             }
         },
     }
-    found, may, taken = together(
+    found, may, _ = together(
         lambda: resources(cluster, kind),
         lambda: cluster.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review),
-        lambda: seen(cluster, kinds.path(JOB, namespace, job.name)),
+        lambda: _check_name(cluster, job, JOB),
     )
     if kind.PLURAL not in found:
         raise RefusedError(
@@ -96,8 +98,19 @@ def _require(cluster: Cluster, job: Job, kind: Kind) -> None:
             f"you may not create a {kind.TITLE} in {namespace}: ask the administrator for the right to create "
             f"{kind.PLURAL}.{api.split('/')[1]}, or leave out --kind and MLO_KIND."
         )
-    if taken:
-        raise RefusedError(f"there is a Job {job.name} already in {namespace}: choose another --name, or delete it.")
+
+
+def _check_name(cluster: Cluster, job: Job, kind: Kind) -> None:
+    """See that none of another kind than the job's has its name.
+
+    Raises:
+        RefusedError: there is one.
+    """
+    name, namespace = job.name, job.config.namespace
+    if seen(cluster, kinds.path(kind, namespace, name)):
+        raise RefusedError(
+            f"there is a {kind.TITLE} {name} already in {namespace}: choose another --name, or delete it."
+        )
 
 
 def _serve(cluster: Cluster, job: Job, made: JSON, wanted: JSON) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,6 +126,20 @@ def test_what_is_missing_is_told_before_anything_is_sent(
     assert result.exit_code == 73
     assert why in result.stderr
     assert ("POST", JOBSETS) not in cluster.paths()
+
+
+def test_a_job_does_not_take_the_name_of_another_kind(invoke: Invoke, cluster: Api, env_file: Path) -> None:
+    """Where MLO_KIND says that the cluster has it; else nobody asks."""
+    cluster.answers["GET", f"{JOBSETS}/x"] = 200, {"metadata": {}}
+    cluster.answers["POST", JOBS] = 201, {"metadata": {"uid": "1"}}
+    run = ("run", "--backend", "kubernetes", "-n", "x", "--skip-secret-sync", "--", "true")
+    assert invoke(*run).exit_code == 0
+    assert ("GET", f"{JOBSETS}/x") not in cluster.paths()
+    cluster.requests.clear()
+    env_file.write_text(env_file.read_text() + "MLO_KIND=jobset\n")
+    result = invoke(*run)
+    assert (result.exit_code, ("POST", JOBS) in cluster.paths()) == (73, False)
+    assert f"there is a JobSet x already in {NAMESPACE}: choose another --name" in result.stderr
 
 
 # ---- life with them

@@ -55,7 +55,7 @@ class Fake:
     def all(self, *, everybody: bool = False) -> list[Workload]:
         return [job for job in self.jobs if everybody or job.user == self.user]
 
-    def find(self, name: str) -> Workload:
+    def find(self, name: str, index: int | None = None) -> Workload:
         for job in self.jobs:
             if job.name == name:
                 return job

@@ -11,6 +11,7 @@ import yaml
 
 from mlo_submit import sweep
 from mlo_submit.backends.kubernetes.manifest import render
+from mlo_submit.backends.kubernetes.words import FAILURES
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, from_flags
 from mlo_submit.tasks import named
@@ -158,6 +159,23 @@ def test_describe_tells_which_failed_and_why_without_asking_for_each(invoke: Inv
     for failure in found["failures"]:
         check(failure, fields["A failure"])
     assert found["failures"][0] == {"indices": "13,17", "reason": "exit code 2", "exit_code": 2}
+
+
+def test_describe_tells_of_one_task_as_of_a_job(invoke: Invoke, put: Put, api: Api) -> None:
+    """Its pod, its reason, its restarts, and the commands for it alone."""
+    put(failedIndexes="3", active=8, ready=8)
+    pod = of_task(3, a_pod("Failed", state=ended(2)))
+    pod["metadata"]["annotations"][FAILURES] = "2"
+    asked = recorded(api, PODS, lambda query: [pod] if query["labelSelector"].endswith("=3") else [])
+    text = invoke("describe", "--index", "3", "sweep").stdout
+    assert text.startswith("task 3 of sweep is Failed: exit code 2\n")
+    facts = [line.split() for line in text.splitlines()]
+    assert ["pod", pod["metadata"]["name"]] in facts
+    assert ["restarts", "2"] in facts
+    assert "`mlo-submit logs --index 3 sweep`" in text
+    assert "`mlo-submit rerun --array 3 sweep`" in text
+    assert sum("!mlo-submit/array" not in query["labelSelector"] for query in asked) == 1
+    assert "no task 100" in invoke("describe", "--why", "--index", "100", "sweep").stderr
 
 
 def test_a_task_whose_time_was_over_says_so(invoke: Invoke, put: Put, api: Api) -> None:
