@@ -5,15 +5,13 @@ The backend carries a change on once it has begun: a Ctrl-C, or the end of this 
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import click
 
-from mlo_submit import submission
+from mlo_submit import process, submission
 from mlo_submit.backends import Jobs
 from mlo_submit.errors import INTERRUPTED, MloError, RefusedError, note
 from mlo_submit.terminal import Waiting
@@ -72,7 +70,7 @@ def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], line: Line
     """
     failures: dict[str, MloError] = {}
     try:
-        with _uninterrupted():
+        with process.uninterrupted():
             failures = _begin(change, chosen)
         begun = [job for job in chosen if job.name not in failures]
         for job in _wait(change, jobs, begun):
@@ -84,16 +82,6 @@ def carry_out(change: Change, jobs: Jobs, chosen: Sequence[Workload], line: Line
             note(f"{name}: {error.format_message()}")
         raise click.exceptions.Exit(INTERRUPTED) from None
     return failures
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A Ctrl-C waits, for us and for the programs that we start, until this is over."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(change: Change, chosen: Sequence[Workload]) -> dict[str, MloError]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlo_submit import process, shell
 from mlo_submit.backends.docker import engine, secretfiles, stops, words
 from mlo_submit.backends.docker.command import names, network, render
-from mlo_submit.errors import RefusedError, UnavailableError, note, warn
+from mlo_submit.errors import MloError, RefusedError, UnavailableError, note, warn
 from mlo_submit.job import Job
 from mlo_submit.labels import MANAGED_BY, OURS, RANK
 from mlo_submit.machine import Machine
@@ -69,15 +69,29 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
         secretfiles.write(directory, values)
         if job.workers:
             engine.remove_networks(machine, job.name)  # of an earlier job, whose containers were deleted by hand
-        for done, argv in enumerate(_all(job, machine)):
-            result = process.run(tool, argv)
-            if result.code:
-                # What has its name now is ours, unless somebody else was first.
-                taken = "is already in use by container" in result.stderr or "already exists" in result.stderr
-                _take_back(job, machine, done if taken else done + 1)
-                if directory:
-                    shutil.rmtree(directory)
-                raise _refusal(job, result.stderr)
+        try:
+            _start(job, machine, tool)
+        except (MloError, KeyboardInterrupt):
+            if directory:
+                shutil.rmtree(directory)
+            raise
+
+
+def _start(job: Job, machine: Machine, tool: Machine) -> None:
+    """Start all containers, or none. `tool` is the machine with the environment of `docker run`."""
+    commands = _all(job, machine)
+    try:
+        with process.uninterrupted():
+            for done, argv in enumerate(commands):
+                result = process.run(tool, argv)
+                if result.code:
+                    # What has its name now is ours, unless somebody else was first.
+                    taken = "is already in use by container" in result.stderr or "already exists" in result.stderr
+                    _take_back(job, machine, done if taken else done + 1)
+                    raise _refusal(job, result.stderr)
+    except KeyboardInterrupt:
+        _take_back(job, machine, len(commands))
+        raise
 
 
 def _take_back(job: Job, machine: Machine, done: int) -> None:

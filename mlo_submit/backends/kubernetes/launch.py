@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from mlo_submit import kube, yaml
+from mlo_submit import kube, process, yaml
 from mlo_submit import secret as secrets
 from mlo_submit.backends.kubernetes import kinds, kueue
-from mlo_submit.backends.kubernetes.asking import resources, seen, together
+from mlo_submit.backends.kubernetes.asking import delete, read, resources, seen, together
 from mlo_submit.backends.kubernetes.kinds import JOB, Kind
 from mlo_submit.backends.kubernetes.manifest import check, in_kueue
 from mlo_submit.backends.kubernetes.words import finished
@@ -20,6 +20,7 @@ from mlo_submit.kube import JSON, ApiRefusal, Cluster, Denied, path
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
+from mlo_submit.terminal import Waiting
 
 DELETION = 120  # seconds that a finished job's pod may take to go
 
@@ -44,20 +45,27 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     prepare(cluster, job, secret, sync=sync)
     if replace:
         _delete_finished(cluster, job)
+    made: JSON | None = None
     try:
-        made = cluster.call("POST", kinds.path(kind, job.config.namespace), kind.render(job))
+        with process.uninterrupted():
+            made = _create(cluster, job, kind)
+            if service := kind.service(job):
+                _serve(cluster, job, made, service)
+    except (MloError, KeyboardInterrupt):
+        if made is not None:
+            delete(cluster, _place(job), propagationPolicy="Background")
+        raise
+
+
+def _create(cluster: Cluster, job: Job, kind: Kind) -> JSON:
+    try:
+        return cluster.call("POST", kinds.path(kind, job.config.namespace), kind.render(job))
     except ApiRefusal as error:
         if error.status == 404:
             raise RefusedError(secrets.no_namespace(job.config.namespace)) from None
         if error.status == 409:
             raise RefusedError(_taken(cluster, job)) from None
         raise
-    if service := kind.service(job):
-        try:
-            _serve(cluster, job, made, service)
-        except MloError:
-            cluster.call("DELETE", _place(job), propagationPolicy="Background")
-            raise
 
 
 def _place(job: Job) -> str:
@@ -124,13 +132,13 @@ def _serve(cluster: Cluster, job: Job, made: JSON, wanted: JSON) -> None:
         if error.status != 409:
             raise
         place = path("services", job.config.namespace, job.name)
-        if not _ours(cluster.call("GET", place)):
+        if (found := read(cluster, place)) and not _ours(found):
             raise RefusedError(
                 f"there is a Service {job.name} already in {job.config.namespace}, not made by mlo-submit: "
                 "choose another --name."
             ) from None
         # That of an earlier job, which has not gone with it yet.
-        cluster.call("DELETE", place)
+        delete(cluster, place)
         cluster.call("POST", services, wanted)
 
 
@@ -180,16 +188,11 @@ def _check_priority(cluster: Cluster, job: Job) -> None:
 def _exists(cluster: Cluster, place: str) -> bool | None:
     """Whether an object exists; None where the user may not ask."""
     try:
-        cluster.call("GET", place)
+        return bool(read(cluster, place))
     except Denied as error:
-        if error.status == 401:
+        if error.status != 403:
             raise
         return None
-    except ApiRefusal as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
 
 
 def _no_claim(cluster: Cluster, namespace: str, claim: str) -> str:
@@ -221,24 +224,23 @@ def _taken(cluster: Cluster, job: Job) -> str:
 
 def _delete_finished(cluster: Cluster, job: Job) -> None:
     name, namespace, place = job.name, job.config.namespace, _place(job)
-    try:
-        found = cluster.call("GET", place)
-        if not _ours(found):
-            raise RefusedError(f"the job {name} in {namespace} was not made by mlo-submit: --replace leaves it alone.")
-        if not finished(kinds.kind_of(job).as_job(found)):
-            raise RefusedError(
-                f"the job {name} still runs: --replace only deletes a finished one. Choose another --name."
-            )
-        # In the foreground: the Job goes after its pods.
-        cluster.call("DELETE", place, propagationPolicy="Foreground")
-        deadline = time.monotonic() + DELETION
-        while time.monotonic() < deadline:
-            cluster.call("GET", place)
+    found = read(cluster, place)
+    if not found:
+        return
+    if not _ours(found):
+        raise RefusedError(f"the job {name} in {namespace} was not made by mlo-submit: --replace leaves it alone.")
+    if not finished(kinds.kind_of(job).as_job(found)):
+        raise RefusedError(f"the job {name} still runs: --replace only deletes a finished one. Choose another --name.")
+    delete(cluster, place, propagationPolicy="Foreground")  # the Job goes after its pods
+    deadline = time.monotonic() + DELETION
+    with Waiting() as waiting:
+        while read(cluster, place):
+            if time.monotonic() > deadline:
+                break
+            waiting.tell(f"waiting for the deletion of the finished job {name}")
             time.sleep(0.2)
-    except ApiRefusal as error:
-        if error.status == 404:
+        else:
             return
-        raise
     raise RefusedError(f"the finished job {name} is not gone {DELETION} seconds after its deletion: try again later.")
 
 

@@ -26,6 +26,7 @@ from mlo_submit.job import Job
 from mlo_submit.labels import MANAGED_BY, OURS
 from mlo_submit.machine import Machine
 from mlo_submit.secret import Secret
+from mlo_submit.terminal import Waiting
 from mlo_submit.workload import ENDED
 
 DELETION = 120.0  # seconds that a finished job may take to go
@@ -108,9 +109,11 @@ def _delete_finished(job: Job, cli: Cli, machine: Machine) -> None:
         )
     ask(machine, command(cli.version, "delete", job.name, config.project, kind), config)
     deadline = time.monotonic() + DELETION
-    while describe(machine, cli.version, job.name, config, kind) is not None:
-        if time.monotonic() > deadline:
-            raise RefusedError(
-                f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."
-            )
-        time.sleep(0.5)
+    with Waiting() as waiting:
+        while describe(machine, cli.version, job.name, config, kind) is not None:
+            if time.monotonic() > deadline:
+                raise RefusedError(
+                    f"the finished job {job.name} is not gone {DELETION:g} seconds after its deletion: try again later."
+                )
+            waiting.tell(f"waiting for the deletion of the finished job {job.name}")
+            time.sleep(0.5)

@@ -219,6 +219,24 @@ def test_what_docker_refuses(
     assert not secrets_of(laptop, "x").exists()
 
 
+def test_a_ctrl_c_while_it_starts_leaves_neither_container_nor_secrets(
+    invoke: Invoke, env_file: Path, laptop: Machine, tmp_path: Path
+) -> None:
+    program, made = tmp_path / "bin/docker", tmp_path / "made"
+    (tmp_path / "x.json").write_text(inspected(container("x")))
+    program.write_text(f"""#!/bin/sh
+case "$1 $2" in
+"container inspect") [ -e {made} ] && exec /bin/cat {made}; echo "Error: No such container: x" >&2; exit 1 ;;
+"run "*) kill -INT $PPID; /bin/cp {tmp_path}/x.json {made} ;;
+"rm --force") /bin/rm {made} ;;
+esac
+""")
+    program.chmod(0o755)
+    assert invoke(*RUN).exit_code == 130
+    assert not made.exists()
+    assert not secrets_of(laptop, "x").exists()
+
+
 def test_a_race_for_a_name_leaves_the_winner_alone(
     invoke: Invoke, env_file: Path, engine: Fake, laptop: Machine
 ) -> None:

@@ -87,7 +87,7 @@ def test_a_name_leaves_room_for_that_of_a_pod(invoke: Invoke, env_file: object, 
 
 @pytest.fixture
 def cluster(api: Api, env_file: object) -> Api:
-    api.answers["GET", f"{CORE}/persistentvolumeclaims/mlo-scratch"] = 200, {}
+    api.answers["GET", f"{CORE}/persistentvolumeclaims/mlo-scratch"] = 200, {"kind": "PersistentVolumeClaim"}
     api.answers["GET", "/apis/jobset.x-k8s.io/v1alpha2"] = 200, {"resources": [{"name": "jobsets"}]}
     api.answers["POST", REVIEWS] = 201, {"status": {"allowed": True}}
     return api

@@ -107,7 +107,7 @@ def test_a_priority_that_does_not_exist_is_found_before(
     assert result.exit_code == 73
     assert f"there is no {kind} urgent" in result.stderr
     assert ("POST", JOBS) not in api.paths()
-    for answer in (status(403, "no"), (200, {})):
+    for answer in (status(403, "no"), (200, {"kind": kind})):
         api.answers["GET", place] = answer
         assert invoke(*RUN, "--priority", "urgent").exit_code == 0
 
@@ -187,6 +187,7 @@ def test_replace_deletes_a_finished_job_and_waits_for_it(api: Api, invoke: Invok
     api.answers["DELETE", f"{JOBS}/x"] = 200, {}
     result = invoke(*RUN, "--replace")
     assert result.exit_code == 0, result.output
+    assert "waiting for the deletion of the finished job x" in result.stderr
     assert api.paths()[-5:] == [
         ("GET", f"{JOBS}/x"),
         ("DELETE", f"{JOBS}/x"),

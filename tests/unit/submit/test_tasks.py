@@ -47,7 +47,7 @@ def test_one_indexed_job_whose_tasks_fail_and_are_tried_again_each_by_itself(con
 def test_any_number_of_tasks_is_one_request(invoke: Invoke, put: Put, api: Api, tasks: int) -> None:
     put()
     api.answers["POST", JOBS] = 201, {"metadata": {"uid": "1"}}
-    api.answers["GET", f"{PODS[:-5]}/persistentvolumeclaims/mlo-scratch"] = 200, {}
+    api.answers["GET", f"{PODS[:-5]}/persistentvolumeclaims/mlo-scratch"] = 200, {"kind": "PersistentVolumeClaim"}
     words = ("run", "--skip-secret-sync", "--name", "sweep", "--array", f"0-{tasks - 1}", "--", "train")
     result = invoke(*words)
     assert result.exit_code == 0, result.output

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,7 @@ def test_a_dry_run_prints_the_job_and_its_service(invoke: Invoke, env_file: Path
 
 @pytest.fixture
 def cluster(api: Api) -> Api:
-    api.answers["GET", f"{CORE}/persistentvolumeclaims/mlo-scratch"] = 200, {}
+    api.answers["GET", f"{CORE}/persistentvolumeclaims/mlo-scratch"] = 200, {"kind": "PersistentVolumeClaim"}
     api.answers["POST", JOBS] = 201, {"metadata": {"name": "x", "uid": "uid-of-x"}}
     return api
 
@@ -162,6 +164,25 @@ def test_a_service_that_an_earlier_job_left_is_replaced(invoke: Invoke, env_file
     cluster.answers["DELETE", f"{SERVICES}/x"] = 200, {}
     assert invoke(*RUN, "--", "true").exit_code == 0
     assert cluster.paths()[-2:] == [("DELETE", f"{SERVICES}/x"), ("POST", SERVICES)]
+
+
+def test_a_service_of_an_earlier_job_may_go_while_it_is_looked_at(invoke: Invoke, env_file: Path, cluster: Api) -> None:
+    answers = iter([status(409, "services x already exists"), (201, {})])
+    cluster.answers["POST", SERVICES] = lambda *_: next(answers)
+    result = invoke(*RUN, "--", "true")
+    assert result.exit_code == 0, result.output
+    assert cluster.paths()[-1] == ("POST", SERVICES)
+
+
+def test_a_ctrl_c_between_the_job_and_its_service_leaves_neither(invoke: Invoke, env_file: Path, cluster: Api) -> None:
+    def interrupted() -> tuple[int, Any]:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return 201, {}
+
+    cluster.answers["POST", SERVICES] = interrupted
+    cluster.answers["DELETE", f"{JOBS}/x"] = 200, {}
+    assert invoke(*RUN, "--", "true").exit_code == 130
+    assert cluster.paths()[-2:] == [("POST", SERVICES), ("DELETE", f"{JOBS}/x")]
 
 
 def pod(rank: int, phase: str, code: int, second: int) -> dict[str, Any]:
