@@ -96,7 +96,7 @@ def _eye() -> Callable[[], Sample]:
             network=sum(each.bytes_sent + each.bytes_recv for name, each in network.items() if name != "lo"),
             gpu=gpus(),
             # Read, not written: what a forgotten program prints is no use of the terminal.
-            typed=max((os.stat(path).st_atime for path in _terminals()), default=0.0),
+            typed=max(map(_last_read, _terminals()), default=0.0),
         )
 
     return look
@@ -104,6 +104,13 @@ def _eye() -> Callable[[], Sample]:
 
 def _terminals() -> list[str]:
     return glob.glob("/dev/pts/[0-9]*")
+
+
+def _last_read(path: str) -> float:
+    try:
+        return os.stat(path).st_atime
+    except FileNotFoundError:  # closed since it was listed
+        return 0.0
 
 
 def _gpus() -> Callable[[], int]:
@@ -142,6 +149,8 @@ def _alive(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:  # what is left of it runs by sudo
+        pass
     return True
 
 
@@ -153,10 +162,11 @@ def _end(group: int, grace: float) -> None:
         if asked.returncode:
             os.killpg(group, signal.SIGTERM)
         while time.monotonic() < deadline:
-            os.killpg(group, 0)
+            if not _alive(group):
+                return
             time.sleep(0.1)
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass
 
 
