@@ -78,7 +78,7 @@ class Commands(Page, click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
-            raise MloError(f"{error.filename or 'the system'}: {error.strerror}.") from None
+            raise MloError(f"{error.filename or 'the system'}: {error.strerror or error}.") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, as part of --help."""

@@ -111,6 +111,11 @@ def parse(text: str, environ: Mapping[str, str], path: Path) -> EnvFile:
                 continue
             if "\0" in value:
                 problems.append(f"line {line}: {key} holds a NUL byte, which no variable can")
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                problems.append(
+                    f"line {line}: {key} has a ${{NAME}} whose value is not UTF-8, and no Secret holds such: correct "
+                    "the variable, or write the value here"
+                )
             values[key], lines[key] = value, line
     return EnvFile(path=path, values=values, lines=lines, problems=tuple(problems), warnings=tuple(warnings))
 

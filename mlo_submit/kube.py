@@ -62,7 +62,7 @@ def current_context(machine: Machine) -> JSON:
             config = yaml.safe_load(path.read_text()) or {}
             name = config.get("current-context")
             return dict(next(item["context"] for item in config["contexts"] if item["name"] == name))
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
             continue
     return {}
 

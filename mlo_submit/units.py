@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(k|[MGTP]|[KMGTP]i|)", re.ASCII)
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(k|[MGTP]|[KMGTP]i|)", re.ASCII)
 CPUS = re.compile(r"\d+(?:\.\d+)?|\d+m", re.ASCII)
 _UNITS = ("", "k", "m", "g", "t", "p")
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")

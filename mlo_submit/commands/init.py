@@ -6,6 +6,7 @@ import pwd
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -26,9 +27,11 @@ def template() -> str:
 
 def guesses(machine: Machine) -> dict[str, str]:
     """What this machine tells: the account, the namespace of the kubeconfig's context, git's identity."""
-    found = {}
+    found: dict[str, str] = {}
     if machine.uid:
-        found = {"LDAP_USERNAME": pwd.getpwuid(machine.uid).pw_name, "LDAP_UID": str(machine.uid)}
+        found["LDAP_UID"] = str(machine.uid)
+        with suppress(KeyError):  # a container may run as an id that has no account
+            found["LDAP_USERNAME"] = pwd.getpwuid(machine.uid).pw_name
     if (context := kube.current_context(machine)) and (namespace := context.get("namespace")):
         found["K8S_NAMESPACE"] = namespace
         if namespace.startswith("runai-"):

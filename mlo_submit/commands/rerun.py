@@ -52,6 +52,8 @@ def command(
 
     The new job is named by --name; else train becomes train-2, or with --replace stays train.
     """
+    if failed and flags["array"]:
+        raise click.UsageError("--failed and --array exclude each other: give one of them.")
     shared: common.Shared = context.obj
     jobs = common.reach(shared).jobs
     job = jobs.find(old)
@@ -67,8 +69,6 @@ def command(
         kept = changed(kept, name=next_name(old, {job.name for job in jobs.all(everybody=True)}))
     if failed:
         kept = changed(kept, array=_failed(job, kept.array or ""))
-        if flags["array"]:
-            raise click.UsageError("--failed and --array exclude each other: give one of them.")
     given = {name: value for name, value in flags.items() if _is_given(context, name, value)}
     context.exit(run.launch(shared, merge(kept, given), follow_log=follow_log, replace=replace, dry_run=dry_run))
 

@@ -64,15 +64,7 @@ def command(
 
 def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bool, dry_run: bool) -> int:
     """Launch a job, or show what would be sent. Returns the exit code: with `follow_log` the job's own."""
-    if flags.line and flags.argv:
-        raise click.UsageError("-c and -- COMMAND exclude each other: give one of them.")
-    if flags.stop_when_idle and (flags.train or flags.workers or flags.array or flags.sweep):
-        raise click.UsageError("--stop-when-idle is for interactive jobs: a training job ends with its command.")
-    if flags.wait_for_master and not (flags.workers and (flags.line or flags.argv)):
-        raise click.UsageError("--wait-for-master is for a command that runs with --workers.")
-    if flags.kind and not flags.workers:
-        raise click.UsageError("--kind is for a job with --workers: any other is a Job.")
-    if problems := _of_array(flags):
+    if problems := _conflicts(flags):
         raise click.UsageError(" ".join(problems))
     machine = shared.machine
     file = common.read(shared)
@@ -108,16 +100,23 @@ def launch(shared: common.Shared, flags: Flags, *, follow_log: bool, replace: bo
     return to_the_end(shared, lambda: backend.connect(config, machine), job.name, Wanted())
 
 
-def _of_array(flags: Flags) -> list[str]:
-    """What an array cannot have."""
-    if flags.array is None and not flags.sweep:
-        return []
-    return [
-        text
-        for wrong, text in (
-            (flags.workers, "--workers is not for an array: each of its tasks is a pod of its own."),
-            (not (flags.line or flags.argv), "An array needs a command to run for each index: -- COMMAND, or -c LINE."),
-            ((flags.array or "").startswith("%") and not flags.sweep, "--array needs indices, such as 0-99%8."),
-        )
-        if wrong
-    ]
+def _conflicts(flags: Flags) -> list[str]:
+    """Which flags do not go together, and why."""
+    command = flags.line or flags.argv
+    array = flags.array is not None or flags.sweep
+    rules = (
+        (flags.line and flags.argv, "-c and -- COMMAND exclude each other: give one of them."),
+        (
+            flags.stop_when_idle and (flags.train or flags.workers or array),
+            "--stop-when-idle is for interactive jobs: a training job ends with its command.",
+        ),
+        (
+            flags.wait_for_master and not (flags.workers and command),
+            "--wait-for-master is for a command that runs with --workers.",
+        ),
+        (flags.kind and not flags.workers, "--kind is for a job with --workers: any other is a Job."),
+        (array and flags.workers, "--workers is not for an array: each of its tasks is a pod of its own."),
+        (array and not command, "An array needs a command to run for each index: -- COMMAND, or -c LINE."),
+        ((flags.array or "").startswith("%") and not flags.sweep, "--array needs indices, such as 0-99%8."),
+    )
+    return [text for wrong, text in rules if wrong]

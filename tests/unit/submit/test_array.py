@@ -157,6 +157,7 @@ def test_each_task_finds_its_place_in_the_environment(config: Config) -> None:
         (("--array", "%3", "--", "train"), ["--array needs indices"]),
         (("--array", "x", "--", "train"), ["no list of indices"]),
         (("--array", "0-3", "--stop-when-idle", "1h", "--", "train"), ["--stop-when-idle is for interactive"]),
+        (("--array", "0-3", "--kind", "jobset", "-c", "a", "--", "b"), ["-c and -- COMMAND", "--kind is for a job"]),
         (("--sweep", "two.csv", "--array", "0-2", "--", "train"), ["the index 2, and", "no such row: its 2 rows"]),
         (("--sweep", "none.csv", "--", "train"), ["cannot be read: No such file"]),
     ],

@@ -230,3 +230,9 @@ def test_the_example_names_every_key_and_is_refused_for_its_placeholders_alone(l
     source = Path(env.__file__).read_text() + Path(env.__file__).with_name("sshkey.py").read_text()
     for key in envfile.parse(text, {}, PATH).values:
         assert f'"{key}"' in source, f"{key} is documented, and nothing reads it"
+
+
+def test_a_variable_that_is_not_utf_8_is_a_problem(laptop: Machine) -> None:
+    """Python has such bytes as surrogates, which no Secret can hold."""
+    with pytest.raises(ConfigError, match=r"line 13: TOKEN has a \$\{NAME\} whose value is not UTF-8"):
+        env.configure(envfile.parse(ENV + "TOKEN=${ODD}\n", {"ODD": "\udcff"}, Path(".env")), laptop)

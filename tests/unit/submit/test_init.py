@@ -60,6 +60,12 @@ def test_what_can_be_guessed_is_offered(invoke: Invoke, laptop: Machine, tmp_pat
     assert "Your namespace [runai-mlo-jdoe]" in result.stderr
 
 
+def test_what_this_machine_cannot_tell_is_asked(laptop: Machine) -> None:
+    """An id without an account, and a kubeconfig that is no text."""
+    write_kubeconfig(laptop, "http://127.0.0.1:9").write_bytes(b"\xff\xfe")
+    assert init.guesses(replace(laptop, uid=4294967000)) == {"LDAP_UID": "4294967000"}
+
+
 def test_another_place(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "new/dir/.env"
     assert invoke("--env-file", str(path), "init", input=ANSWERS).exit_code == 0
