@@ -116,6 +116,7 @@ def parse(text: str, environ: Mapping[str, str], path: Path) -> EnvFile:
                     f"line {line}: {key} has a ${{NAME}} whose value is not UTF-8, and no Secret holds such: correct "
                     "the variable, or write the value here"
                 )
+                continue
             values[key], lines[key] = value, line
     return EnvFile(path=path, values=values, lines=lines, problems=tuple(problems), warnings=tuple(warnings))
 
