@@ -144,8 +144,8 @@ def choose(given: str | None, configured: str | None, machine: Machine) -> tuple
         return configured, "MLO_BACKEND"
     if machine.which("runai"):
         return "runai", "runai is on PATH"
-    from mlo_submit import kube
+    from mlo_submit import kubeconfig
 
-    if kube.has_context(machine):
+    if kubeconfig.has_context(machine):
         return "kubernetes", "the kubeconfig has a context"
     return "docker", "there is neither a runai on PATH nor a kubeconfig with a context"

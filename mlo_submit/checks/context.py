@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mlo_submit import backends, env, envfile, kube
+from mlo_submit import backends, env, envfile, kubeconfig
 from mlo_submit.backends import BACKENDS, Name
 from mlo_submit.env import Config
 from mlo_submit.errors import MloError
@@ -130,7 +130,7 @@ def look(machine: Machine, env_file: str | None, backend: str | None) -> Context
             settings = env.configure(file, machine, backends.load(name).REQUIRED)
         except MloError as error:
             settings = error
-    connection = later(lambda: kube.connect(machine, values.get("MLO_KUBE_CONTEXT", "")))
+    connection = later(lambda: kubeconfig.connect(machine, values.get("MLO_KUBE_CONTEXT", "")))
     return Context(
         machine=machine,
         backend=name,

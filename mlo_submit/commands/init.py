@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from mlo_submit import env, envfile, kube, process
+from mlo_submit import env, envfile, kubeconfig, process
 from mlo_submit.commands import common
 from mlo_submit.commands.manual import Page
 from mlo_submit.errors import ConfigError, note
@@ -32,7 +32,7 @@ def guesses(machine: Machine) -> dict[str, str]:
         found["LDAP_UID"] = str(machine.uid)
         with suppress(KeyError):  # a container may run as an id that has no account
             found["LDAP_USERNAME"] = pwd.getpwuid(machine.uid).pw_name
-    if (context := kube.current_context(machine)) and (namespace := context.get("namespace")):
+    if (context := kubeconfig.current_context(machine)) and (namespace := context.get("namespace")):
         found["K8S_NAMESPACE"] = namespace
         if namespace.startswith("runai-"):
             found["RUNAI_PROJECT"] = namespace.removeprefix("runai-")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlo_submit import env, kube
+from mlo_submit import env, kubeconfig
 from mlo_submit import secret as secrets
 from mlo_submit.commands import common, values
 from mlo_submit.commands.manual import Page
@@ -21,7 +21,7 @@ def sync(shared: common.Shared, file: EnvFile, name: str | None, *, adopt: bool,
     if dry_run:
         note(f"Secret {secret.name} in {secret.namespace} would hold {', '.join(sorted(secret.values))}.")
         return
-    cluster = kube.connect(shared.machine, config.kube_context)
+    cluster = kubeconfig.connect(shared.machine, config.kube_context)
     outcome = secrets.write(cluster, secret, secrets.read(cluster, secret), adopt=adopt)
     click.echo(f"Secret {secret.name} in {secret.namespace}: {outcome}.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
-from mlo_submit import kube, labels, tasks
+from mlo_submit import kubeconfig, labels, tasks
 from mlo_submit.backends.kubernetes import admission, arrays, asking, events, kinds, leftovers, words
 from mlo_submit.backends.kubernetes.asking import everything, no_collection, together
 from mlo_submit.backends.kubernetes.kinds import JOB, Kind
@@ -26,7 +26,7 @@ SOME = 100  # pods that tell why arrays wait
 
 def connect(config: Config, machine: Machine) -> Jobs:
     """Reach the namespace of .env."""
-    return Jobs(config=config, machine=machine, cluster=kube.connect(machine, config.kube_context))
+    return Jobs(config=config, machine=machine, cluster=kubeconfig.connect(machine, config.kube_context))
 
 
 @dataclass(frozen=True, kw_only=True)

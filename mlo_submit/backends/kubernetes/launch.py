@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from mlo_submit import kube, process, yaml
+from mlo_submit import kubeconfig, process, yaml
 from mlo_submit import secret as secrets
 from mlo_submit.backends.kubernetes import kinds, kueue
 from mlo_submit.backends.kubernetes.asking import delete, read, resources, seen, together
@@ -37,7 +37,7 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     """Create the job, once its Secret is in step and its kind and its claims are known to exist."""
     kind = kinds.kind_of(job)
     check(job, kind.suffix(job))
-    cluster = kube.connect(machine, job.config.kube_context)
+    cluster = kubeconfig.connect(machine, job.config.kube_context)
     if kind is not JOB:
         _require(cluster, job, kind)
     elif job.kind != "job":  # the cluster has that kind; to ask which there are would be a request more for everybody

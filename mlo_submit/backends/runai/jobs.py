@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from mlo_submit import kube, labels, process, shell
+from mlo_submit import kube, kubeconfig, labels, process, shell
 from mlo_submit.backends.kubernetes import jobs as kubernetes
 from mlo_submit.backends.kubernetes.asking import together
 from mlo_submit.backends.runai import cli, listing, words
@@ -26,8 +26,8 @@ def connect(config: Config, machine: Machine) -> Jobs:
     """Reach the project of .env, and its namespace where a kubeconfig has a context."""
     installed = cli.version(machine, config)
     below = None
-    if kube.has_context(machine):
-        cluster = kube.connect(machine, config.kube_context)
+    if kubeconfig.has_context(machine):
+        cluster = kubeconfig.connect(machine, config.kube_context)
         below = kubernetes.Jobs(config=config, machine=machine, cluster=cluster, ours=False)
     return Jobs(config=config, machine=machine, version=installed, below=below)
 

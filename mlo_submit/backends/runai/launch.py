@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mlo_submit import kube, process, shell
+from mlo_submit import kubeconfig, process, shell
 from mlo_submit.backends.kubernetes.launch import prepare
 from mlo_submit.backends.runai.cli import (
     ANSWER,
@@ -73,8 +73,8 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
     """Submit through `runai`, once the Secret is in step and the claims are known to exist."""
     cli = probe(machine, job)
     _check(job, cli)
-    if kube.has_context(machine):
-        prepare(kube.connect(machine, job.config.kube_context), job, secret, sync=sync)
+    if kubeconfig.has_context(machine):
+        prepare(kubeconfig.connect(machine, job.config.kube_context), job, secret, sync=sync)
     elif sync:
         raise UnavailableError(
             "there is no kubeconfig with a context, through which .env is mirrored into its Secret: "

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlo_submit import kube
+from mlo_submit import kubeconfig
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import Api, Fake, Invoke, write_kubeconfig
 
@@ -142,4 +142,4 @@ def test_kubectl_renews_an_oidc_login_where_it_can(
 
 def test_a_token_that_says_no_expiry_is_the_servers_to_judge() -> None:
     for token in ("", "a", "a.b", "a.!.c", f"a.{base64.urlsafe_b64encode(b'[]').decode()}.c"):
-        assert kube._expiry(token) is None
+        assert kubeconfig._expiry(token) is None
