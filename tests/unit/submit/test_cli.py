@@ -199,3 +199,12 @@ def test_a_dry_run_imports_nothing_that_it_does_not_need(env_file: Path) -> None
             [sys.executable, "-c", script, backend], env=environ, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_ctrl_c_while_it_starts_is_one(tmp_path: Path) -> None:
+    """Before any command is known: in the middle of an import."""
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environ = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}
+    argv = [sys.executable, "-m", "mlo_submit", "list"]
+    done = subprocess.run(argv, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
