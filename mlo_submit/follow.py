@@ -70,9 +70,10 @@ class Log:
         pods = [pod for pod in pods if has_log(pod) or self._wanted.view.previous]
         for pod in pods:
             reader = self._begin(job, pod)
-            if reader.read(self._jobs, job):
+            code = reader.read(self._jobs, job)
+            self._check()  # before the code: a tool whose log nobody reads any more fails, too
+            if code:
                 raise _refusal(pod, reader.message)
-            self._check()
         if not pods:
             index = [] if job.index is None else ["--index", str(job.index)]
             follow = self._line("logs", "-f", job.name, *index)

@@ -37,7 +37,7 @@ def colours(environ: Mapping[str, str]) -> bool | None:
 
 def paint(state: State, text: str) -> str:
     """Text in the colour of a job's state, which `click.echo` takes away where it does not belong."""
-    return click.style(text, fg=COLOURS.get(state))
+    return click.style(text, fg=COLOURS[state]) if state in COLOURS else text
 
 
 class Waiting:

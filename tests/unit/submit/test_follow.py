@@ -272,11 +272,15 @@ def test_a_ctrl_c_ends_what_was_started_and_not_the_job(program: subprocess.Pope
         psutil.Process(child).wait(10)
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(api: Api, env_file: Path, kubectl: Kubectl) -> None:
+@pytest.mark.parametrize(("words", "seconds"), [(["-f"], 60), ([], 0)])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(
+    api: Api, env_file: Path, kubectl: Kubectl, words: list[str], seconds: int
+) -> None:
+    """Also where the tool fails, since nobody reads what it prints either."""
     moments(api, (job(), [pod()]))
-    kubectl.then(*(line(1, f"{number}") for number in range(50_000)), seconds=60)
+    kubectl.then(*(line(1, f"{number}") for number in range(50_000)), code=1, seconds=seconds)
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "mlo_submit", *LOGS, "-f"]
+    argv = [sys.executable, "-m", "mlo_submit", *LOGS, *words]
     began = time.monotonic()
     with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
