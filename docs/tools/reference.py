@@ -152,9 +152,9 @@ command's. A time limit gives 143. run:ai tells no exit code: where no kubeconfi
         + table(("code", "meaning"), ((str(code), pod[code]) for code in sorted(pod)))
         + """\
 Any other is the command's own: 128+n when signal n ended it, 137 also when it failed and the kernel had killed one of
-its processes for want of memory, 143 whatever it made of its time limit, 126 or 127 when it cannot be started, and 75 of a worker whose master did not answer
-within the time of `--wait-for-master`. `mlo-task` ends with 64 where there is no array, or the pod's place in it cannot
-be told, and with 73 where no task can be claimed on scratch.
+its processes for want of memory, 143 whatever it made of its time limit, 126 or 127 when it cannot be started, and 75
+of a worker whose master did not answer within the time of `--wait-for-master`. `mlo-task` ends with 64 where there is
+no array, or the pod's place in it cannot be told, and with 73 where no task can be claimed on scratch.
 """
     )
 
