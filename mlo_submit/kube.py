@@ -61,6 +61,15 @@ class Cluster:
         """
         return self.ask(method, path, body, **query)[0]
 
+    def read(self, path: str) -> JSON:
+        """The object that is there; empty where none is. Raises otherwise as `ask`."""
+        try:
+            return self.call("GET", path)
+        except ApiRefusal as error:
+            if error.status != 404:
+                raise
+            return {}
+
     def ask(self, method: str, path: str, body: object = None, **query: str | int) -> tuple[JSON, Mapping[str, str]]:
         """Like `call`, with the headers of the answer.
 

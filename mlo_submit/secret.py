@@ -70,12 +70,7 @@ def manifest(secret: Secret) -> JSON:
 
 def read(cluster: Cluster, secret: Secret) -> JSON | None:
     """The Secret as it is in the cluster; None where there is none."""
-    try:
-        return cluster.call("GET", path("secrets", secret.namespace, secret.name))
-    except ApiRefusal as error:
-        if error.status == 404:
-            return None
-        raise
+    return cluster.read(path("secrets", secret.namespace, secret.name)) or None
 
 
 def write(cluster: Cluster, secret: Secret, current: JSON | None, *, adopt: bool = False) -> Outcome:

@@ -157,11 +157,8 @@ def claim(context: Context) -> Finding:
     """The volume claim of the scratch is there, and bound."""
     config = context.config
     place = path("persistentvolumeclaims", config.namespace, config.pvc)
-    try:
-        found = context.cluster.call("GET", place)
-    except ApiRefusal as error:
-        if error.status != 404:
-            raise
+    found = context.cluster.read(place)
+    if not found:
         remedy = "Set SCRATCH_PVC in .env: `kubectl get pvc` lists those that are there."
         return Finding(ok=False, found=f"there is no {config.pvc} in {config.namespace}", remedy=remedy)
     status, modes = found["status"], found["spec"].get("accessModes", [])

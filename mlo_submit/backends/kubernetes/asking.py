@@ -51,7 +51,7 @@ def others(cluster: Cluster) -> list[Kind]:
 
 def resources(cluster: Cluster, kind: Kind) -> set[str]:
     """The plurals that the cluster has where that kind is: one request."""
-    return {each["name"] for each in read(cluster, f"/{kind.API}").get("resources", ())}
+    return {each["name"] for each in cluster.read(f"/{kind.API}").get("resources", ())}
 
 
 def objects(cluster: Cluster, namespace: str, others: Iterable[Kind], **query: str) -> list[tuple[Kind, JSON]]:
@@ -68,16 +68,6 @@ def objects(cluster: Cluster, namespace: str, others: Iterable[Kind], **query: s
     return found
 
 
-def read(cluster: Cluster, place: str) -> JSON:
-    """The object that is there; empty where none is."""
-    try:
-        return cluster.call("GET", place)
-    except ApiRefusal as error:
-        if error.status != 404:
-            raise
-        return {}
-
-
 def seen(cluster: Cluster, place: str) -> JSON | None:
     """What is there; None where the cluster does not have it, or it is not for the user to see."""
     try:
@@ -91,7 +81,7 @@ def seen(cluster: Cluster, place: str) -> JSON | None:
 def replaced(cluster: Cluster, namespace: str, name: str) -> str:
     """The name of the pod that a pod has replaced, which has its labels and its rank; empty where none is there."""
     place = kube.path("pods", namespace)
-    own = read(cluster, f"{place}/{name}")
+    own = cluster.read(f"{place}/{name}")
     marks = own["metadata"].get("labels") or {} if own else {}
     if not marks or (ARRAY in marks and not _rank(own)):  # run:ai's pods of an array are all alike
         return ""

@@ -151,7 +151,7 @@ class Jobs:
         return [*jobs, *(job for _, job in self._of(others, labelSelector=selector))]
 
     def _read(self, kind: Kind, name: str) -> JSON:
-        return asking.read(self.cluster, kinds.path(kind, self.config.namespace, name))
+        return self.cluster.read(kinds.path(kind, self.config.namespace, name))
 
     def _of(self, others: Iterable[Kind], **query: str) -> list[tuple[Kind, JSON]]:
         return asking.objects(self.cluster, self.config.namespace, others, **query)

@@ -10,7 +10,7 @@ from typing import Any
 from mlo_submit import kubeconfig, process, yaml
 from mlo_submit import secret as secrets
 from mlo_submit.backends.kubernetes import kinds, kueue
-from mlo_submit.backends.kubernetes.asking import delete, read, resources, seen, together
+from mlo_submit.backends.kubernetes.asking import delete, resources, seen, together
 from mlo_submit.backends.kubernetes.kinds import JOB, Kind
 from mlo_submit.backends.kubernetes.manifest import check, in_kueue
 from mlo_submit.backends.kubernetes.words import finished
@@ -132,7 +132,7 @@ def _serve(cluster: Cluster, job: Job, made: JSON, wanted: JSON) -> None:
         if error.status != 409:
             raise
         place = path("services", job.config.namespace, job.name)
-        if (found := read(cluster, place)) and not _ours(found):
+        if (found := cluster.read(place)) and not _ours(found):
             raise RefusedError(
                 f"there is a Service {job.name} already in {job.config.namespace}, not made by mlo-submit: "
                 "choose another --name."
@@ -188,7 +188,7 @@ def _check_priority(cluster: Cluster, job: Job) -> None:
 def _exists(cluster: Cluster, place: str) -> bool | None:
     """Whether an object exists; None where the user may not ask."""
     try:
-        return bool(read(cluster, place))
+        return bool(cluster.read(place))
     except Denied as error:
         if error.status != 403:
             raise
@@ -224,7 +224,7 @@ def _taken(cluster: Cluster, job: Job) -> str:
 
 def _delete_finished(cluster: Cluster, job: Job) -> None:
     name, namespace, place = job.name, job.config.namespace, _place(job)
-    found = read(cluster, place)
+    found = cluster.read(place)
     if not found:
         return
     if not _ours(found):
@@ -234,7 +234,7 @@ def _delete_finished(cluster: Cluster, job: Job) -> None:
     delete(cluster, place, propagationPolicy="Foreground")  # the Job goes after its pods
     deadline = time.monotonic() + DELETION
     with Waiting() as waiting:
-        while read(cluster, place):
+        while cluster.read(place):
             if time.monotonic() > deadline:
                 break
             waiting.tell(f"waiting for the deletion of the finished job {name}")
