@@ -83,6 +83,15 @@ def test_an_interactive_session(live: Live) -> None:
     assert b"not found" not in session.wait(5).out
 
 
+def test_completion_is_ready_for_a_terminal_and_costs_a_job_nothing(pod: Pod) -> None:
+    """Where there is no oh-my-zsh: a job looks for none, and a shell takes what the image has found."""
+    pod.write("/etc/mlo/zcompdump", pod.read("/etc/mlo/zcompdump") + "\n# the image's\n")
+    job = "zsh -c 'source ~/.zshrc; alias ll; whence -w compdef || true'; [ ! -e ~/.zcompdump ]"
+    shell = "zsh -ic 'whence -w compdef'; tail -n 1 ~/.zcompdump"
+    expected = "ll='ls -lh'\ncompdef: none\ncompdef: function\n# the image's\n"
+    assert pod.script(f"unset ZSH; {job}; {shell}").text == expected
+
+
 def test_sessions_of_others_are_not_touched(live: Live) -> None:
     """Root, and a uid that nobody knows: their shells work, without the user's variables."""
     for user in ("root", (4242, 4242)):
