@@ -79,18 +79,19 @@ def submit(job: Job, secret: Secret, machine: Machine, *, sync: bool, replace: b
 
 def _start(job: Job, machine: Machine, tool: Machine) -> None:
     """Start all containers, or none. `tool` is the machine with the environment of `docker run`."""
-    commands = _all(job, machine)
+    made = 0
     try:
         with process.uninterrupted():
-            for done, argv in enumerate(commands):
+            for argv in _all(job, machine):
                 result = process.run(tool, argv)
                 if result.code:
                     # What has its name now is ours, unless somebody else was first.
                     taken = "is already in use by container" in result.stderr or "already exists" in result.stderr
-                    _take_back(job, machine, done if taken else done + 1)
+                    made += not taken
                     raise _refusal(job, result.stderr)
-    except KeyboardInterrupt:
-        _take_back(job, machine, len(commands))
+                made += 1
+    except (MloError, KeyboardInterrupt):
+        _take_back(job, machine, made)
         raise
 
 
