@@ -40,9 +40,8 @@ def find(machine: Machine, given: str | None) -> Path:
         path = machine.path(chosen)
         if path.is_file():
             return path
-        raise ConfigError(
-            f"{path} ({'--env-file' if given else 'MLO_ENV_FILE'}) does not exist: `mlo-submit init` writes one."
-        )
+        option, wrong = "--env-file" if given else "MLO_ENV_FILE", "is no file" if path.exists() else "does not exist"
+        raise ConfigError(f"{path} ({option}) {wrong}: `mlo-submit init` writes one.")
     places = (machine.cwd / ".env", machine.config / ".env")
     for path in places:
         if path.is_file():

@@ -236,3 +236,8 @@ def test_a_variable_that_is_not_utf_8_is_a_problem(laptop: Machine) -> None:
     """Python has such bytes as surrogates, which no Secret can hold."""
     with pytest.raises(ConfigError, match=r"line 13: TOKEN has a \$\{NAME\} whose value is not UTF-8"):
         env.configure(envfile.parse(ENV + "TOKEN=${ODD}\n", {"ODD": "\udcff"}, Path(".env")), laptop)
+
+
+def test_a_directory_is_no_env_file(laptop: Machine) -> None:
+    with pytest.raises(ConfigError, match=r"work \(--env-file\) is no file"):
+        envfile.find(laptop, str(laptop.cwd))
