@@ -83,13 +83,13 @@ def _start(job: Job, machine: Machine, tool: Machine) -> None:
     try:
         with process.uninterrupted():
             for argv in _all(job, machine):
+                made += 1
                 result = process.run(tool, argv)
                 if result.code:
                     # What has its name now is ours, unless somebody else was first.
                     taken = "is already in use by container" in result.stderr or "already exists" in result.stderr
-                    made += not taken
+                    made -= taken
                     raise _refusal(job, result.stderr)
-                made += 1
     except (MloError, KeyboardInterrupt):
         _take_back(job, machine, made)
         raise
