@@ -18,19 +18,23 @@ import pytest
 
 from tests.cluster.jobs import TRAINING
 from tests.cluster.lab import SECONDS, Lab, Laptop, until
+from tests.cluster.test_workers import go
 
-# Prints numbered lines, and among them one that makes the log so large that the node begins another file. Waits then
-# until it has.
+# Prints numbered lines, and among them one that makes the log so large that the node begins another file. Waits until
+# nobody has yet to read the old one, and then until there is a new one.
 NUMBERS = """
 import os, time
 def lines(first, last):
     for number in range(first, last):
         print(number, "x" * 200, flush=True)
         time.sleep(0.001)
+def wait(name):
+    while not os.path.exists(name):
+        time.sleep(0.05)
 lines(0, 3000)
+wait("read")
 print("long", "y" * 500_000, flush=True)
-while not os.path.exists("rotated"):
-    time.sleep(0.05)
+wait("rotated")
 lines(3000, 5000)
 os.write(1, b"\\xff\\r50%\\r100%\\n\\nend")
 """
@@ -49,8 +53,10 @@ def following(laptop: Laptop, *argv: str) -> Iterator[tuple[subprocess.Popen[byt
         shown.with_name("told").open("wb") as told,
         laptop.start("logs", "-f", laptop.name, *argv, stdout=out, stderr=told) as process,
     ):
-        yield process, shown
-        process.kill()
+        try:
+            yield process, shown
+        finally:
+            process.kill()
 
 
 def wait_for(text: bytes, shown: Path) -> None:
@@ -83,11 +89,13 @@ def test_every_line_comes_once(laptop: Laptop, lab: Lab) -> None:
         for number in (100, 1000, 2500):
             wait_for(b"\n%d " % number, shown)
             kill_kubectl(process)
+        wait_for(b"\n2999 ", shown)
+        go(laptop, "read")
         wait_for(b"\nlong y", shown)
         (pod,) = (found["metadata"]["name"] for found in lab.pods(laptop.name))
         until(lambda: rotated(lab, pod), "a rotation")
         kill_kubectl(process)
-        lab.kubectl("exec", pod, "--", "touch", f"{laptop.working_dir}/rotated")
+        go(laptop, "rotated")
         wait_for(b"\n4000 ", shown)
         kill_kubectl(process)
         assert process.wait(SECONDS) == 0

@@ -20,9 +20,9 @@ def allreduce(*argv: str) -> str:
     return shlex.join(["python3", "-c", ALLREDUCE, *argv])
 
 
-def go(laptop: Laptop) -> None:
-    """Let what waits go on."""
-    assert laptop.submit("exec", laptop.name, "--", "touch", f"{laptop.working_dir}/go").returncode == 0
+def go(laptop: Laptop, file: str = "go") -> None:
+    """Let what waits for the file go on."""
+    assert laptop.submit("exec", laptop.name, "--", "touch", f"{laptop.working_dir}/{file}").returncode == 0
 
 
 def test_four_ranks_meet_and_go_together(laptop: Laptop, lab: Lab) -> None:
