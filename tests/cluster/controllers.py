@@ -58,18 +58,3 @@ def webhooks(lab: Lab, file: Path, name: str, port: int, *ends: str) -> list[Tol
             if (path := each["clientConfig"]["service"]["path"]).endswith(ends)
         ]
     return found
-
-
-@contextmanager
-def kinds(lab: Lab) -> Iterator[None]:
-    """The controllers of JobSet and PyTorchJob, and their types, which the members may use."""
-    programs = build("operators")
-    hooks = [
-        hook
-        for name, path in (("jobset", "-jobset"), ("training", "-pytorchjob"))
-        for hook in webhooks(lab, programs / f"webhooks/{name}.yaml", name, 9444, path)
-    ]
-    manifests = (programs / "crds", programs / "roles")
-    with running(lab, programs / "operators", "operators", manifests, hooks):
-        yield
-        administer(lab, "delete", f"--filename={programs}/crds", "--wait=false")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cluster.controllers import kinds
+from tests.cluster.controllers import administer, build, running, webhooks
 from tests.cluster.jobs import TRAIN
 from tests.cluster.lab import SECONDS, Lab, Laptop, until
 from tests.cluster.test_life_kubernetes import Told, comes_to, happened, listed
@@ -37,11 +37,19 @@ def ends_with_rank_0(laptop: Laptop) -> Told:
 
 @pytest.fixture(scope="module", autouse=True)
 def operators(lab: Lab) -> Iterator[None]:
-    """Both controllers."""
+    """Both controllers, and their types, which the members may use."""
     if not lab.own:
         pytest.skip("needs controllers of our own")
-    with kinds(lab):
+    programs = build("operators")
+    hooks = [
+        hook
+        for name, path in (("jobset", "-jobset"), ("training", "-pytorchjob"))
+        for hook in webhooks(lab, programs / f"webhooks/{name}.yaml", name, 9444, path)
+    ]
+    manifests = (programs / "crds", programs / "roles")
+    with running(lab, programs / "operators", "operators", manifests, hooks):
         yield
+        administer(lab, "delete", f"--filename={programs}/crds", "--wait=false")
 
 
 @pytest.mark.parametrize("kind", KINDS)
