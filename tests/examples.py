@@ -89,7 +89,7 @@ def steps(language: str, block: str) -> Iterator[Step]:
 
 def matches(expected: str, printed: str) -> bool:
     """Whether a page may show `expected` where `printed` was printed."""
-    expected, printed = but_for_the_end(expected), but_for_the_end(printed)
+    expected, printed = but_for_the_boot(expected), but_for_the_boot(printed)
     pattern, end = "", 0
     for found in VARIES.finditer(expected):
         assert found.lastgroup
@@ -99,6 +99,6 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed) is not None
 
 
-def but_for_the_end(text: str) -> str:
-    """Docker reads a container's two streams one by one: PID 1's last line may come before the command's."""
-    return re.sub(r"^.*the job ended with.*\n", "", text, flags=re.MULTILINE)
+def but_for_the_boot(text: str) -> str:
+    """Docker reads a container's two streams one by one: PID 1's lines may come before or after the command's."""
+    return re.sub(r"^.*\[mlo\] .*(?:, ready in|the job ended with).*\n", "", text, flags=re.MULTILINE)

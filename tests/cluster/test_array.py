@@ -78,9 +78,9 @@ def test_each_task_has_its_row_and_its_own_retries(laptop: Laptop) -> None:
 
 
 def test_a_time_limit_of_a_task(laptop: Laptop) -> None:
-    """Its own alone: it has failed, whatever it made of it, and is not tried again."""
+    """Its own alone: it has failed, whatever it made of it."""
     stubborn = '[ $MLO_ARRAY_INDEX = 0 ] || { trap "exit 0" TERM; sleep 600 & wait; }'
-    job = laptop.launch("--array", "0-1", "--retries", "2", "--time", "2s", "-c", stubborn)
+    job = laptop.launch("--array", "0-1", "--time", "2s", "-c", stubborn)
     found = comes_to(laptop, "Failed")
     assert (found["tasks"]["succeeded"], found["tasks"]["failed_indices"], found["restarts"]) == (1, "1", 0)
     told = json.loads(laptop.submit("describe", "--json", job).stdout)

@@ -113,10 +113,10 @@ def test_a_rank_that_is_tried_again(laptop: Laptop, kind: str) -> None:
     assert found["restarts"] == 1
 
 
-@pytest.mark.parametrize(("kind", "retries"), [("jobset", "3"), ("pytorchjob", "0")])
-def test_a_time_limit(laptop: Laptop, kind: str, retries: str) -> None:
-    """A JobSet does not start anew after it. A PyTorchJob that has retries does, since it looks at no exit code."""
-    laptop.launch("--workers", "1", "--retries", retries, "--time", "3s", "--kind", kind, "--", "sleep", "600")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_limit(laptop: Laptop, kind: str) -> None:
+    """Its pods keep it."""
+    laptop.launch("--workers", "1", "--time", "3s", "--kind", kind, "--", "sleep", "600")
     found = comes_to(laptop, "Failed", "time limit")
     assert (found["exit_code"], found["restarts"]) == (143, 0)
 

@@ -119,13 +119,13 @@ def test_out_of_memory_is_not_tried_again(laptop: Laptop, lab: Lab) -> None:
 
 
 def test_a_time_limit(laptop: Laptop, lab: Lab) -> None:
-    """The wait for a place does not count. Then a TERM with the grace period, no success, and no other try; with more
+    """The wait for a place does not count. Then a TERM with the grace period, and no success; with more
     time it goes on from its checkpoint."""
     if not lab.own:
         pytest.skip("takes all GPUs of the only node")
     taken = lab.create_pod(laptop.name, gpus=8)
     command = training(steps=1_000_000, every=1_000_000)
-    laptop.launch("--train", "--gpus", "1", "--time", "4s", "--retries", "3", "--", *command)
+    laptop.launch("--train", "--gpus", "1", "--time", "4s", "--", *command)
     created = datetime.fromisoformat(comes_to(laptop, "Pending", "no node has 1 free nvidia.com/gpu")["created"])
     until(lambda: datetime.now(timezone.utc) > created + timedelta(seconds=6), "it has waited longer than its time")
     comes_to(laptop, "Pending", "no node has 1 free nvidia.com/gpu")

@@ -53,7 +53,7 @@ def test_a_rank_that_dies_ends_the_job(laptop: Laptop, lab: Lab) -> None:
 def test_a_time_limit_of_several_ranks(laptop: Laptop, scratch: Callable[[str], str]) -> None:
     """Each ends itself, with its grace period and one TERM, though the cluster ends the others with the first."""
     train = "mkdir $RANK; cd $RANK; WRITES=$(( 1 + 3 * RANK )) exec " + shlex.join(["python3", "-c", TRAIN])
-    laptop.launch("--workers", "1", "--time", "3s", "--retries", "3", "--command", train)
+    laptop.launch("--workers", "1", "--time", "3s", "--command", train)
     found = comes_to(laptop, "Failed")
     assert (found["reason"], found["exit_code"], found["restarts"]) == ("time limit", 143, 0)
     for rank in (0, 1):

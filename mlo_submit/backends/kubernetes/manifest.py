@@ -45,14 +45,15 @@ def render(job: Job, multi_node: Mapping[str, str] | None = None) -> JSON:
         **({} if job.array else {"backoffLimit": retries * pods}),
         **({"ttlSecondsAfterFinished": config.ttl} if config.ttl is not None else {}),
         # A preempted or evicted pod is replaced, once it is gone, and does not count as a failure, even when its grace
-        # period was too short. What runs out of memory or of time would do so at each try.
+        # period was too short. What runs out of memory would do so at each try.
+        # Not so 143, of a time limit: a pod that `stop` ends has it, too, and that is no failure.
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {
             "rules": [
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 {
                     "action": "FailIndex" if job.array else "FailJob",  # the first is unknown before 1.29
-                    "onExitCodes": {"operator": "In", "values": [KILLED, *([TERMINATED] if job.time else [])]},
+                    "onExitCodes": {"operator": "In", "values": [KILLED]},
                 },
             ]
         },

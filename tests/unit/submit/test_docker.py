@@ -227,7 +227,7 @@ def test_a_ctrl_c_while_it_starts_leaves_neither_container_nor_secrets(
     program.write_text(f"""#!/bin/sh
 case "$1 $2" in
 "container inspect") [ -e {made} ] && exec /bin/cat {made}; echo "Error: No such container: x" >&2; exit 1 ;;
-"run "*) kill -INT $PPID; /bin/cp {tmp_path}/x.json {made} ;;
+"run "*) /bin/cp {tmp_path}/x.json {made}; kill -INT $PPID ;;
 "rm --force") /bin/rm {made} ;;
 esac
 """)

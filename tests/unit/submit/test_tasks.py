@@ -36,7 +36,7 @@ def test_one_indexed_job_whose_tasks_fail_and_are_tried_again_each_by_itself(con
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 100, 8)
     assert spec["backoffLimitPerIndex"] == 2
     assert {"backoffLimit", "maxFailedIndexes"} & spec.keys() == set()
-    final = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [137, 143]}}
+    final = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [137]}}
     assert spec["podFailurePolicy"]["rules"][1] == final
     assert spec["template"]["spec"]["containers"][0]["args"][0] == "mlo-task"
     many = from_flags(config, Flags(name="x", array="0-3%8", argv=("train",)), NOW)

@@ -137,8 +137,6 @@ def test_a_job_that_may_be_tried_again(config: Config) -> None:
     assert told(words.workload(job, [hungry])) == ("Stopping", "OOM killed at 64Gi", None), "it is not"
     asked = a_pod("Failed", state=ended(143))
     assert told(words.workload(job, [asked])) == ("Pending", "is tried again after ended by signal 15", None)
-    timed = a_job(config, flags=Flags(name="x", train=True, retries=2, time=60))
-    assert told(words.workload(timed, [asked])) == ("Stopping", "ended by signal 15", None), "its time is over"
 
 
 @pytest.mark.parametrize(
