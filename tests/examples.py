@@ -3,7 +3,8 @@
 The mark names who runs the block. In a `console` block a line `$ COMMAND` is followed by what COMMAND prints; one that
 prints nothing there has to succeed. A `sh` block is a script that has to succeed. What is printed may differ in its
 durations, times of the day, ports, versions and in the last part of a pod's name, in how far its columns are apart, and
-where `…` stands: for any part of a line, or on a line of its own for any lines.
+where `…` stands: for any part of a line, or on a line of its own for any lines. What a container writes to stdout is
+compared apart from what it writes to stderr.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ RUNNERS = {
 
 BLOCK = re.compile(r"^<!-- runs: (\S+(?: \S+)*) -->\n```(console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY = {
+    "lines": (r"^…\n", r"(?:.*\n)*?"),
     "part": ("…", ".*?"),
     "moment": (r"\b(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\b", r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d"),
     "duration": (r"\b\d+(?:\.\d+)?(?: ?ms| ?s|m|h)(?:\d+[ms])?\b", r"\d[\d.]*(?: ?ms| ?s|m|h)(?:\d+[ms])?"),
@@ -34,6 +36,9 @@ ANY = {
 }
 """What varies: what stands for it on a page, and what may be printed there."""
 VARIES = re.compile("|".join(f"(?P<{name}>{shown})" for name, (shown, _) in ANY.items()), re.MULTILINE)
+
+STDERR = re.compile(r".*\[mlo\] |(?:.* │ )?(?:Using CPython|Creating virtual environment) ")
+"""What PID 1 and uv write to a container's stderr."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +94,24 @@ def steps(language: str, block: str) -> Iterator[Step]:
 def matches(expected: str, printed: str) -> bool:
     """Whether a page may show `expected` where `printed` was printed.
 
-    In any order of the lines: Docker reads a container's two streams one by one.
+    Docker and containerd read a container's stdout and stderr one by one: each keeps its order, but not with the other.
     """
-    wanted, shown = expected.splitlines(), printed.splitlines()
-    whole = "…" not in wanted
-    return (not whole or len(wanted) == len(shown)) and all(
-        any(re.fullmatch(_pattern(line), each) for each in shown) for line in wanted if line != "…"
-    )
+    (out, err), (printed_out, printed_err) = _streams(expected), _streams(printed)
+    return all(re.fullmatch(_pattern(shown), real) for shown, real in ((out, printed_out), (err, printed_err)))
 
 
-def _pattern(line: str) -> str:
+def _streams(text: str) -> tuple[str, str]:
+    """The lines of stdout, and those of stderr; any lines (`…`) may be of both."""
+    lines = text.splitlines(keepends=True)
+    out = (line for line in lines if not STDERR.match(line))
+    err = (line for line in lines if STDERR.match(line) or line == "…\n")
+    return "".join(out), "".join(err)
+
+
+def _pattern(shown: str) -> str:
     pattern, end = "", 0
-    for found in VARIES.finditer(line):
+    for found in VARIES.finditer(shown):
         assert found.lastgroup
-        pattern += re.escape(line[end : found.start()]) + ANY[found.lastgroup][1]
+        pattern += re.escape(shown[end : found.start()]) + ANY[found.lastgroup][1]
         end = found.end()
-    return pattern + re.escape(line[end:])
+    return pattern + re.escape(shown[end:])

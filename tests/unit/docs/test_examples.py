@@ -90,6 +90,13 @@ def test_so_many_blocks_are_run(runner: str, blocks: int, on_pages: int) -> None
         ("17:52:57\n", "7:52\n", False),
         ("128Mi\n", "256Mi\n", False),
         ("NAME  KIND\n", "NAME     KIND\n", True),
+        ("one\ntwo\n", "two\none\n", False),
+        ("[mlo] boots\none\n[mlo] ended\n", "one\n[mlo] boots\n[mlo] ended\n", True),
+        ("[mlo] boots\none\n[mlo] ended\n", "[mlo] ended\none\n[mlo] boots\n", False),
+        ("one\n[mlo] ended\n", "one\n", False),
+        ("one\n", "one\n[mlo] ended\n", False),
+        ("…\nthree\n", "[mlo] boots\none\nthree\n", True),
+        ("Creating virtual environment at: .venv\none\n", "one\nCreating virtual environment at: .venv\n", True),
     ],
 )
 def test_output_is_compared(expected: str, printed: str, same: bool) -> None:
