@@ -28,7 +28,7 @@ def connect(config: Config, machine: Machine) -> Jobs:
     below = None
     if kubeconfig.has_context(machine):
         cluster = kubeconfig.connect(machine, config.kube_context)
-        below = kubernetes.Jobs(config=config, machine=machine, cluster=cluster, ours=False)
+        below = kubernetes.Jobs(config=config, cluster=cluster, ours=False)
     return Jobs(config=config, machine=machine, version=installed, below=below)
 
 
