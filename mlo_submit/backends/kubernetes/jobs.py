@@ -58,7 +58,8 @@ class Jobs(Pods):
         found = [*((JOB, job) for job in jobs), *self._of(others, labelSelector=selector)]
         ended = (words.finished(kind.as_job(job)) for kind, job in found if not arrays.tasks(job))
         if 0 < sum(each.get("type") == "Complete" for each in ended) <= FEW:
-            pods += self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase=Succeeded")
+            done = self._list("pods", labelSelector=of_jobs, fieldSelector="status.phase=Succeeded")
+            pods = [*{pod["metadata"]["uid"]: pod for pod in (*pods, *done)}.values()]  # one may just have succeeded
         if any(map(arrays.waits, jobs)):
             pods += self._waiting(selector)
         return self._workloads(found, pods)

@@ -70,6 +70,15 @@ def test_pods_of_jobs_that_succeeded_are_asked_for_when_they_are_few(
     assert len(asked) == 1 + few
 
 
+def test_a_pod_that_succeeds_between_the_two_requests_for_pods_is_one(api: Api, jobs: Jobs, config: Config) -> None:
+    """As the later answer has it; two pods of a rank would be a restart."""
+    api.answers["GET", JOBS] = 200, {"items": [named(config, "x", CREATED, {"type": "Complete"})]}
+    before, after = a_pod("Running", state=RUNS), a_pod("Succeeded", state=ended(0, "Completed"))
+    recorded(api, PODS, lambda query: [after if query["fieldSelector"] == "status.phase=Succeeded" else before])
+    (found,) = jobs.all()
+    assert (found.restarts, [pod.state for pod in found.pods]) == (0, ["Succeeded"])
+
+
 def pages(*answers: Any) -> Callable[[Query], Any]:
     """Answers of a list: items go on to the next page, a status ends it."""
 
