@@ -15,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import report
+from . import report, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     look = _eye()
     before = look()
     used, busy, warned = before.at, "", False
-    while _alive(group):
+    while supervise.is_alive(group):
         idle = time.time() - used
         _tell({"idle_seconds": round(idle, 1), "stop_after": limit, "why_busy": busy, "stopped": idle >= limit})
         if idle >= limit:
@@ -144,16 +144,6 @@ def _gpus() -> Callable[[], int]:
     return busiest
 
 
-def _alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # what is left of it runs by sudo
-        pass
-    return True
-
-
 def _end(group: int, grace: float) -> None:
     """Stop the pod as its runtime would, by PID 1, which waits for the job's last process; KILL after the grace."""
     deadline = time.monotonic() + grace
@@ -162,7 +152,7 @@ def _end(group: int, grace: float) -> None:
         if asked.returncode:
             os.killpg(group, signal.SIGTERM)
         while time.monotonic() < deadline:
-            if not _alive(group):
+            if not supervise.is_alive(group):
                 return
             time.sleep(0.1)
         os.killpg(group, signal.SIGKILL)

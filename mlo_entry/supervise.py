@@ -57,6 +57,17 @@ def run(job: int, is_starting: Callable[[int], bool] = lambda _: False) -> int:
     return 128 - code if code < 0 else code
 
 
+def is_alive(group: int) -> bool:
+    """Whether a process group has a process that has not been reaped."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # what is left of it runs by sudo
+        pass
+    return True
+
+
 def adopt_orphans() -> None:
     """Where another init is PID 1: make the kernel give us the job's orphans, to reap and to wait for."""
     import ctypes  # costs 5 ms, and is needed only here
@@ -96,7 +107,7 @@ def _wait(job: int, is_starting: Callable[[int], bool]) -> tuple[int, bool]:
         while (ended := _reap()) is not None:  # the boot's own children first
             if ended[0] == job:
                 status = ended[1]
-        if status is not None and not (stopped_by and _alive(job)):
+        if status is not None and not (stopped_by and is_alive(job)):
             return status, out_of_time
         info = raw.sigwaitinfo(signals.EVERY) if status is None else raw.sigtimedwait(signals.EVERY, POLL_SECONDS)
         if info is None or info.si_signo not in PASSED_ON:
@@ -126,11 +137,3 @@ def _signal_group(job: int, number: int) -> None:
         os.killpg(job, number)
     except ProcessLookupError:
         pass  # it has just ended
-
-
-def _alive(job: int) -> bool:
-    try:
-        os.killpg(job, 0)
-    except ProcessLookupError:
-        return False
-    return True

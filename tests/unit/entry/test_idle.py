@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlo_entry import idle
+from mlo_entry import idle, supervise
 from mlo_entry.idle import CPU, GPU, NETWORK, Sample, activity
 
 BEFORE = Sample(at=1000.0, cpu=50.0, network=7_000_000, gpu=0, typed=990.0)
@@ -48,4 +48,4 @@ def test_a_job_of_which_only_what_sudo_started_is_left_is_alive(monkeypatch: pyt
         raise PermissionError
 
     monkeypatch.setattr(os, "killpg", refuse)
-    assert idle._alive(1)
+    assert supervise.is_alive(1)
