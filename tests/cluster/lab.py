@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,9 +167,16 @@ class Laptop:
             timeout=seconds,
         )
 
-    def start(self, *argv: str, **streams: Any) -> subprocess.Popen[bytes]:
-        """The same, while it runs."""
-        return subprocess.Popen(["mlo-submit", *argv], cwd=self.project, env=self.environment(), **streams)  # noqa: S607
+    @contextmanager
+    def start(self, *argv: str, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """The same, while it runs: to its end, but for a test that fails."""
+        command = ["mlo-submit", *argv]
+        with subprocess.Popen(command, cwd=self.project, env=self.environment(), **streams) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
 
     def terminal(self, *argv: str, rows: int = 24, columns: int = 80) -> Terminal:
         """The same, on a terminal."""
