@@ -43,7 +43,7 @@ def running(lab: Lab, program: Path, namespace: str, manifests: Iterable[Path], 
     administer(lab, "apply", "--server-side", "--filename=-", stdin=listed)
     yield
     administer(lab, "delete", "--filename=-", stdin=listed)
-    administer(lab, "delete", "namespace", namespace, "--wait=false")
+    administer(lab, "delete", "namespace", namespace, "--timeout=60s")  # the next one of that name finds none that ends
 
 
 def webhooks(lab: Lab, file: Path, name: str, port: int, *ends: str) -> list[Told]:
@@ -58,3 +58,18 @@ def webhooks(lab: Lab, file: Path, name: str, port: int, *ends: str) -> list[Tol
             if (path := each["clientConfig"]["service"]["path"]).endswith(ends)
         ]
     return found
+
+
+@contextmanager
+def kinds(lab: Lab) -> Iterator[None]:
+    """The controllers of JobSet and PyTorchJob, and their types, which the members may use."""
+    programs = build("operators")
+    hooks = [
+        hook
+        for name, path in (("jobset", "-jobset"), ("training", "-pytorchjob"))
+        for hook in webhooks(lab, programs / f"webhooks/{name}.yaml", name, 9444, path)
+    ]
+    manifests = (programs / "crds", programs / "roles")
+    with running(lab, programs / "operators", "operators", manifests, hooks):
+        yield
+        administer(lab, "delete", f"--filename={programs}/crds", "--timeout=60s")

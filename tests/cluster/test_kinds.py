@@ -8,39 +8,48 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cluster.controllers import administer, build, running, webhooks
+from tests.cluster.controllers import kinds
 from tests.cluster.jobs import TRAIN
 from tests.cluster.lab import Lab, Laptop, until
-from tests.cluster.test_life_kubernetes import comes_to, happened
-from tests.cluster.test_workers import allreduce, go
+from tests.cluster.test_life_kubernetes import Told, comes_to, described, happened
+from tests.cluster.test_workers import WAIT, allreduce, go
 
 KINDS = ("jobset", "pytorchjob")
+
+# A PyTorchJob has succeeded when rank 0 has, and takes away what still runs: here rank 0 is the last.
+LAST = f'[ "$RANK" != 0 ] || {WAIT}'
+
+
+def ends_with_rank_0(laptop: Laptop) -> Told:
+    """Wait until all other ranks of a command that ends in LAST are done, and then for the job. What it has come to."""
+
+    def others() -> list[tuple[str, int | None]]:
+        return [(pod["state"], pod["exit_code"]) for pod in described(laptop)["pods"] if pod["rank"]]
+
+    try:
+        until(lambda: set(others()) == {("Succeeded", 0)}, f"the other ranks of {laptop.name} are done")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {described(laptop)}") from None
+    go(laptop)
+    comes_to(laptop, "Succeeded")
+    return described(laptop)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def operators(lab: Lab) -> Iterator[None]:
-    """Both controllers, and their types, which the members may use."""
+    """Both controllers."""
     if not lab.own:
         pytest.skip("needs controllers of our own")
-    programs = build("operators")
-    hooks = [
-        hook
-        for name, path in (("jobset", "-jobset"), ("training", "-pytorchjob"))
-        for hook in webhooks(lab, programs / f"webhooks/{name}.yaml", name, 9444, path)
-    ]
-    manifests = (programs / "crds", programs / "roles")
-    with running(lab, programs / "operators", "operators", manifests, hooks):
+    with kinds(lab):
         yield
-        administer(lab, "delete", f"--filename={programs}/crds", "--wait=false")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_ranks_meet_and_go_together(laptop: Laptop, lab: Lab, kind: str) -> None:
     """It is one job in every look, and all that was made for it goes with it."""
-    last = '[ "$RANK" != 0 ] || sleep 3'  # a PyTorchJob ends with rank 0, and its other pods go
-    job = laptop.launch("--workers", "2", "--kind", kind, "--command", f"{allreduce()}; {last}")
-    found = comes_to(laptop, "Succeeded")
-    assert [pod["rank"] for pod in found["pods"]] == [0, 1, 2]
+    job = laptop.launch("--workers", "2", "--kind", kind, "--command", f"{allreduce()}; {LAST}")
+    found = ends_with_rank_0(laptop)
+    assert [(pod["rank"], pod["exit_code"]) for pod in found["pods"]] == [(0, 0), (1, 0), (2, 0)]
     names = [each["name"] for each in json.loads(laptop.submit("list", "--json").stdout)]
     assert [name for name in names if name.startswith(job)] == [job]
     logs = laptop.submit("logs", job).stdout
@@ -90,8 +99,10 @@ def test_a_rank_that_fails(laptop: Laptop, kind: str) -> None:
 def test_a_rank_that_is_tried_again(laptop: Laptop, kind: str) -> None:
     """A JobSet starts all ranks anew, a PyTorchJob the one that failed."""
     once = '[ "$RANK" = 0 ] || [ -e failed ] || { touch failed; sleep 1; exit 3; }; echo begins'
-    laptop.launch("--workers", "1", "--retries", "1", "--kind", kind, "--command", f"{once}; {allreduce()}")
-    assert comes_to(laptop, "Succeeded")["restarts"] == 1
+    laptop.launch("--workers", "1", "--retries", "1", "--kind", kind, "--command", f"{once}; {allreduce()}; {LAST}")
+    found = ends_with_rank_0(laptop)
+    assert [(pod["rank"], pod["exit_code"]) for pod in found["pods"]] == [(0, 0), (1, 0)]
+    assert found["restarts"] == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,7 +115,7 @@ def test_a_time_limit(laptop: Laptop, kind: str) -> None:
 
 def test_a_rank_of_a_pytorchjob_that_is_evicted_comes_back(laptop: Laptop, lab: Lab) -> None:
     """Where it may be retried, and counts as no retry. A JobSet leaves that to its Job, as test_workers has it."""
-    command = f'[ "$RANK" = 1 ] || until [ -e go ]; do sleep 0.1; done; {allreduce()}'
+    command = f"{LAST}; {allreduce()}"
     job = laptop.launch("--workers", "1", "--kind", "pytorchjob", "--retries", "1", "--command", command)
     found = comes_to(laptop, "Running")
     pod = next(pod["name"] for pod in found["pods"] if pod["rank"] == 1)

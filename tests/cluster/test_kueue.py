@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import HERE, output
-from tests.cluster.controllers import webhooks
+from tests.cluster.controllers import administer, kinds, webhooks
 from tests.cluster.jobs import TRAINING
 from tests.cluster.lab import Lab, Laptop, until
 from tests.examples import matches, of
@@ -28,9 +29,15 @@ QUEUED = {"MLO_QUEUE": "team"}
 
 @pytest.fixture(scope="module")
 def kueue(lab: Lab) -> Iterator[None]:
-    """The controller, in the network of the node, and a queue with one GPU for the members."""
+    """The controller, in the network of the node, and a queue with one GPU for the members; and that of JobSets."""
     if not lab.own:
         pytest.skip("needs a Kueue of our own")
+    with kinds(lab), queues(lab):
+        yield
+
+
+@contextmanager
+def queues(lab: Lab) -> Iterator[None]:
     programs, run = Path(output(HERE / "build.sh", "kueue")), lab.kubeconfig.parent
     admin = ["kubectl", f"--kubeconfig={lab.as_user('admin')}"]
 
@@ -44,15 +51,15 @@ def kueue(lab: Lab) -> Iterator[None]:
     roles = [*sorted((programs / "rbac").glob("*_viewer_role.yaml")), programs / "rbac/batch_user_role.yaml"]
     apply(f"--filename={programs}/bases", *(f"--filename={role}" for role in roles))
     # The controllers look for kinds where the API tells of them all, which it may do a moment after it serves one.
-    kinds = [*admin, "api-resources", "--api-group=kueue.x-k8s.io", "--output=name"]
-    until(lambda: "workloads.kueue.x-k8s.io" in output(*kinds).split(), "the API tells of Kueue's kinds")
+    known = [*admin, "api-resources", "--api-group=kueue.x-k8s.io", "--output=name"]
+    until(lambda: "workloads.kueue.x-k8s.io" in output(*known).split(), "the API tells of Kueue's kinds")
     server = json.loads((run / "admin.kubeconfig").read_text())["clusters"][0]["cluster"]["server"]
     controller = (HERE / "kueue/controller.yaml").read_text()
     controller = controller.replace("$IMAGE", lab.image).replace("$PORT", server.rpartition(":")[2])
     apply("--filename=-", stdin=controller)
     wait("Ready", "--namespace=kueue-system", "pod/kueue")
     wait("Available", "apiservice/v1beta1.visibility.kueue.x-k8s.io")
-    own = ("-batch-v1-job", "-cohort", "-clusterqueue", "-resourceflavor", "-workload")
+    own = ("-batch-v1-job", "-cohort", "-clusterqueue", "-resourceflavor", "-workload", "-jobset")
     items = webhooks(lab, programs / "webhook/manifests.yaml", "kueue", 9443, *own)
     hooks = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     apply("--filename=-", stdin=hooks)
@@ -150,6 +157,33 @@ def test_an_array_is_let_in_as_far_as_the_quota_goes(queued: Callable[..., str],
     comes_to(laptop, name, "Succeeded")
     tasks = json.loads(laptop.submit("describe", "--json", name).stdout)["tasks"]
     assert (tasks["succeeded"], tasks["at_once"]) == (2, 1)
+
+
+@pytest.fixture
+def two_gpus(kueue: None, lab: Lab) -> Iterator[None]:
+    """A quota of so many."""
+
+    def quota(gpus: int) -> None:
+        path = "/spec/resourceGroups/0/flavors/0/resources/0/nominalQuota"
+        patch = json.dumps([{"op": "replace", "path": path, "value": gpus}])
+        administer(lab, "patch", "clusterqueue", "lab", "--type=json", f"--patch={patch}")
+
+    quota(2)
+    yield
+    quota(1)
+
+
+def test_a_jobset(two_gpus: None, queued: Callable[..., str], laptop: Laptop) -> None:
+    """By its label alone it waits as a Job does, for the GPUs of all its ranks, which then start together."""
+    first = queued("first", *BRIEF)
+    comes_to(laptop, first, "Running")
+    ranks = queued("ranks", "--workers", "1", "--kind", "jobset", "--gpus", "1", "--", "true")
+    comes_to(laptop, ranks, "Pending", FULL.format("team", "0 jobs"))
+    _, team = json.loads(laptop.submit("queue", "--json").stdout)
+    assert [(job["name"], job["before"]) for job in team["jobs"]] == [(first, None), (ranks, 0)]
+    assert laptop.submit("delete", first, "--yes").returncode == 0
+    comes_to(laptop, ranks, "Succeeded")
+    assert laptop.submit("delete", ranks, "--yes").returncode == 0
 
 
 def test_a_higher_priority_goes_first(

@@ -44,7 +44,7 @@ func main() {
 	must(kubeflow.AddToScheme(types))
 	manager, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
 		Scheme:                 types,
-		HealthProbeBindAddress: "127.0.0.1:8082",
+		HealthProbeBindAddress: "127.0.0.1:8083",
 		Metrics:                metrics.Options{BindAddress: "0"},
 		WebhookServer:          webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: 9444, CertDir: *certificates}),
 	})
