@@ -88,7 +88,7 @@ def main(name: str, local: int, remote: int) -> str:
     try:
         subprocess.run(["docker", "wait", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # noqa: S607
     finally:
-        for program in [program for listener in listeners for program in listener.programs]:
+        for program in [program for listener in listeners for program in [*listener.programs]]:
             program.kill()
     return f"{name} has ended."
 
