@@ -74,6 +74,8 @@ class Log:
             self._check()  # before the code: a tool whose log nobody reads any more fails, too
             if code:
                 raise _refusal(pod, reader.message)
+            if self._wanted.view == LogView(previous=True) and not reader.brought:
+                raise RefusedError(f"{pod.name} has no earlier run that printed anything: leave out --previous.")
         if not pods:
             index = [] if job.index is None else ["--index", str(job.index)]
             follow = self._line("logs", "-f", job.name, *index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from subprocess import Popen
 from typing import IO, BinaryIO, Final, TextIO
@@ -83,7 +84,9 @@ def _raw(stream: TextIO) -> BinaryIO:
 
 
 class Reader:
-    """The log of one pod. `complete`: all of it was shown. `trouble`: why it cannot be had at the moment."""
+    """The log of one pod. `complete`: all of it was shown. `trouble`: why it cannot be had at the moment. `brought`:
+    whether the last connection had something to show.
+    """
 
     def __init__(
         self, machine: Machine, screen: Screen, pod: Pod, asked: LogView, *, timestamps: bool, wake: threading.Event
@@ -92,6 +95,7 @@ class Reader:
         self.label = b""
         self.complete = False
         self.trouble = ""
+        self.brought = False
         self._machine = machine
         self._screen = screen
         self._asked = asked
@@ -104,7 +108,8 @@ class Reader:
         self._running: set[Stream] = set()
         self._splitters: dict[Stream, Splitter] = {}
         self._last = False
-        self._brought = False
+        self._tail: int | None = None  # of what the connection brings
+        self._kept: dict[Stream, deque[tuple[bytes, bytes]]] = {}  # its last lines, and what is to be shown of them
         self._failures = 0
         self._pause = 0.0
         self._due = 0.0
@@ -177,7 +182,9 @@ class Reader:
             self._lines = stamped if command.stamped else Unstamped(self._asked)
         self._restarts = self.pod.restarts
         self._last = last and not restarted
-        self._brought = False
+        self.brought = False
+        self._tail = command.tail
+        self._kept = {stream: deque(maxlen=command.tail) for stream in (1, 2)}
         self._program = process.pipes(self._machine, command.argv)
         self._running = {1, 2}
         self._splitters = {1: Splitter(), 2: Splitter()}
@@ -200,9 +207,19 @@ class Reader:
         self._wake.set()
 
     def _show(self, stream: Stream, lines: list[bytes], of: Lines) -> None:
-        new = [shown for line in lines for shown in of.new(stream, line)]
-        self._brought = self._brought or bool(new)
-        self._screen.write(stream, new, self.label)
+        new = [(line, shown) for line in lines for shown in of.new(stream, line)]
+        self.brought = self.brought or bool(new)
+        if self._tail is None:
+            self._screen.write(stream, [shown for _, shown in new], self.label)
+        else:
+            self._kept[stream] += new
+
+    def _show_tail(self) -> None:
+        """The last lines of both streams together, by their stamps."""
+        kept = [(line.partition(b" ")[0], stream, shown) for stream in (1, 2) for line, shown in self._kept[stream]]
+        kept.sort(key=lambda each: each[0])
+        for _, stream, shown in kept[-self._tail :] if self._tail else ():
+            self._screen.write(stream, [shown], self.label)
 
     def _left(self, *, gone: bool) -> None:
         """The connection has ended: is the log complete, and if not, when to begin the next one?"""
@@ -213,13 +230,15 @@ class Reader:
             if self._last and not failed:
                 with self._screen.lock:
                     self._show(stream, splitter.end(), self._lines)
-        self._failures = self._failures + 1 if failed and not self._brought else 0
+        with self._screen.lock:
+            self._show_tail()
+        self._failures = self._failures + 1 if failed and not self.brought else 0
         self.trouble = (self.message or "no reason given") if self._failures >= TRIES else ""
         self.complete = self._last and (not failed or gone or self._failures >= TRIES)
         if self.complete and self.trouble:
             self._screen.say(f"the log of {self.pod.name} may lack its end: {self.trouble}", warn)
             self.trouble = ""
         self._pause = min(max(2 * self._pause, PAUSES[0]), PAUSES[1])
-        if self._brought:
+        if self.brought:
             self._pause = 0 if failed else PAUSES[0]
         self._due = time.monotonic() + self._pause

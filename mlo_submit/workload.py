@@ -139,10 +139,14 @@ class LogView:
 
 @dataclass(frozen=True, kw_only=True)
 class LogCommand:
-    """The program that prints a pod's log; `stamped`: each line starts with its time (RFC 3339) and a space."""
+    """The program that prints a pod's log; `stamped`: each line starts with its time (RFC 3339) and a space.
+
+    `tail`: how many of its last lines are wanted, where it cannot choose them itself.
+    """
 
     argv: tuple[str, ...]
     stamped: bool
+    tail: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

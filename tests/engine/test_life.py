@@ -121,9 +121,12 @@ def test_a_job_tells_what_it_is_doing(laptop: Laptop) -> None:
 
 
 def test_a_stopped_job_goes_on_with_the_secrets_of_today(laptop: Laptop, project: Path) -> None:
-    """Its checkpoint is written; no secret is on the disk until it goes on; a new process knows all that."""
+    """Its checkpoint is written; no secret is on the disk until it goes on; a new process knows all that. Then the run
+    before has a log of its own."""
     laptop.submit("--grace", "20s", "-c", f"print -r -- $HF_TOKEN; python3 -c '{CHECKPOINT}'")
     laptop.wait_for_log("started")
+    before = laptop.mlo("logs", "--previous", laptop.name)
+    assert (before.returncode, b"has no earlier run" in before.stderr) == (73, True), before.stderr
     done = laptop.mlo("stop", laptop.name)
     assert done.returncode == 0, done.stderr
     assert (project / "checkpoint").read_text() == "trained"
@@ -138,6 +141,9 @@ def test_a_stopped_job_goes_on_with_the_secrets_of_today(laptop: Laptop, project
     assert done.returncode == 0, done.stderr
     assert listed(laptop)[laptop.name]["state"] == "Running"
     laptop.wait_for_log("hf_${today}")
+    assert laptop.mlo("logs", "--previous", laptop.name).stdout == b"hf_${literal}\nstarted\n"
+    last = laptop.mlo("logs", "--previous", "--tail", "2", laptop.name)
+    assert (last.stdout, last.stderr) == (b"started\n", b"[mlo] the job ended with exit code 143\n")
     laptop.docker("stop", laptop.name)
     job = listed(laptop)[laptop.name]
     assert (job["state"], job["reason"]) == ("Failed", "ended by signal 15"), "nobody asked mlo-submit to stop this run"

@@ -116,13 +116,15 @@ class Jobs:
         return words.events(job, (each for each in told if each["Actor"]["Attributes"]["name"] == job.pods[0].name))
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
-        """`docker logs`, which has all runs in one: the previous ones end where the last began."""
+        """`docker logs`, which has all runs in one: the previous ones end where the last began. It counts the lines of
+        --tail from the end of that.
+        """
         argv = ["docker", "logs", "--timestamps"]
         argv += ["--follow"] if view.follow else []
         argv += ["--since", view.since.isoformat()] if view.since else []
         argv += ["--until", pod.started.isoformat()] if view.previous and pod.started else []
-        argv += ["--tail", str(view.tail)] if view.tail is not None else []
-        return LogCommand(argv=(*argv, pod.name), stamped=True)
+        argv += ["--tail", str(view.tail)] if view.tail is not None and not view.previous else []
+        return LogCommand(argv=(*argv, pod.name), stamped=True, tail=view.tail if view.previous else None)
 
     def execute(self, job: Workload, pod: Pod, argv: Sequence[str], *, tty: bool) -> list[str]:
         """`docker exec`."""

@@ -72,6 +72,14 @@ def test_an_engine_that_does_not_tell_is_no_engine_without_jobs(jobs: Jobs, engi
         jobs.find("x")
 
 
+def test_the_run_before_ends_where_the_last_begins(jobs: Jobs) -> None:
+    """Its last lines are not those of --tail, which counts all that there is."""
+    job = workload([container()])
+    log = jobs.log(job, job.pods[0], LogView(previous=True, tail=3))
+    assert log.argv == ("docker", "logs", "--timestamps", "--until", "2026-11-24T10:00:01.250000+00:00", "x")
+    assert log.tail == 3
+
+
 def test_programs_that_the_caller_runs(jobs: Jobs) -> None:
     job = workload([container()])
     [pod] = job.pods
@@ -81,7 +89,6 @@ def test_programs_that_the_caller_runs(jobs: Jobs) -> None:
         *("docker", "logs", "--timestamps", "--follow"),
         *("--since", "2026-11-24T10:00:00+00:00", "--tail", "3", "x"),
     )
-    assert "--until 2026-11-24T10:00:01.250000+00:00 x" in " ".join(jobs.log(job, pod, LogView(previous=True)).argv)
     assert jobs.execute(job, pod, ["a", "b c"], tty=False) == ["docker", "exec", "--interactive", "x", "a", "b c"]
     assert "--tty" in jobs.execute(job, pod, ["a"], tty=True)
     *program, name, local, remote = jobs.forward(job, pod, 8888, 80)
