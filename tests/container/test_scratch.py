@@ -67,6 +67,21 @@ def test_a_home_with_another_group_is_mended(pod: Pod, scratch: Scratch) -> None
     assert facts(home) == (SEED_UID, GID, "0o770")
 
 
+def test_the_seed_user_has_the_groups_that_the_image_gives_it(pod: Pod, scratch: Scratch) -> None:
+    scratch.make("homes", 0, 6000, 0o771)
+    pod.write("etc/group", f"{pod.read('etc/group')}keepers:x:6000:mljaggi-admin\n")
+    pod.script("touch x")
+    assert facts(scratch.backing / "homes" / USER) == (SEED_UID, GID, "0o770")
+
+
+def test_the_seed_user_has_no_group_of_the_container(pod: Pod, scratch: Scratch) -> None:
+    """The user has, and makes what the seed user may not."""
+    scratch.make("homes", 0, 6000, 0o771)
+    pod.groups = [6000]
+    pod.script("touch x")
+    assert facts(scratch.backing / "homes" / USER) == (UID, GID, "0o770")
+
+
 def test_what_is_right_costs_no_write(make_pod: MakePod, start: str, make_scratch: Callable[..., Scratch]) -> None:
     """A second boot, in a new container: at most 30 calls on scratch, none of which changes anything."""
     scratch = make_scratch(timeout=1)
