@@ -116,8 +116,9 @@ class Jobs:
         return words.events(job, (each for each in told if each["Actor"]["Attributes"]["name"] == job.pods[0].name))
 
     def log(self, job: Workload, pod: Pod, view: LogView) -> LogCommand:
-        """`docker logs`, which has all runs in one: the previous ones end where the last began. It counts the lines of
-        --tail from the end of that.
+        """`docker logs`, which has all runs in one: the previous ones end where the last began.
+
+        Its own --tail counts from the end of them all: whoever reads the previous ones takes their last lines.
         """
         argv = ["docker", "logs", "--timestamps"]
         argv += ["--follow"] if view.follow else []
