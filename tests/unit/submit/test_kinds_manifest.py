@@ -7,7 +7,7 @@ from mlo_submit.backends.kubernetes.manifest import render
 from mlo_submit.env import Config
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import ENV, config_of
-from tests.unit.submit.test_kinds import a_job, made
+from tests.unit.submit.kinds import a_job, made
 
 
 def test_a_jobset_as_a_whole_manifest(laptop: Machine) -> None:
