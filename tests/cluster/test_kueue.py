@@ -114,10 +114,9 @@ def comes_to(laptop: Laptop, name: str, state: str, reason: str = "") -> list[tu
 FULL = "waits in the queue {}: 1 more nvidia.com/gpu must become free; {} before it"
 
 
-def counted(laptop: Laptop) -> list[tuple[int, int]]:
-    """How many jobs each queue has let in, and how many wait."""
-    queues = json.loads(laptop.submit("queue", "--json").stdout)
-    return [(queue["admitted"], queue["waiting"]) for queue in queues]
+def counted(told: str) -> list[tuple[int, int]]:
+    """How many jobs each queue has let in, and how many wait, as `queue --json` tells."""
+    return [(queue["admitted"], queue["waiting"]) for queue in json.loads(told)]
 
 
 def test_jobs_wait_for_each_other(queued: Callable[..., str], laptop: Laptop) -> None:
@@ -129,7 +128,10 @@ def test_jobs_wait_for_each_other(queued: Callable[..., str], laptop: Laptop) ->
     # In a later second: those of the same one Kueue puts in any order.
     third = queued("third", "--queue", "guests", *BRIEF)
     comes_to(laptop, third, "Pending", FULL.format("guests", "1 job"))
-    until(lambda: counted(laptop) == [(0, 1), (1, 1)], "Kueue has counted them, which it does a moment later")
+    until(
+        lambda: counted(laptop.submit("queue", "--json").stdout) == [(0, 1), (1, 1)],
+        "Kueue has counted them, which it does a moment later",
+    )
     done = laptop.submit("queue")
     shown = re.sub(r"\b(first|second|third)\b", rf"{laptop.name}-\1", PAGE.steps[0].output)
     assert matches(shown, done.stdout + done.stderr), done.stdout + done.stderr
@@ -137,8 +139,10 @@ def test_jobs_wait_for_each_other(queued: Callable[..., str], laptop: Laptop) ->
     assert [(job["name"], job["before"], job["exact"]) for job in guests["jobs"]] == [(third, 1, True)]
     assert [(job["name"], job["before"]) for job in team["jobs"]] == [(first, None), (second, 0)]
     assert team["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": None}]
-    guests, team = json.loads(laptop.submit("queue", "--json", kubeconfig=laptop.lab.as_user("admin")).stdout)
+    told = laptop.submit("queue", "--json", kubeconfig=laptop.lab.as_user("admin")).stdout
+    guests, team = json.loads(told)
     assert team["resources"] == [{"name": "nvidia.com/gpu", "flavor": "any", "used": "1", "quota": "1"}]
+    assert counted(told) == [(0, 1), (1, 1)]
     assert laptop.submit("delete", first, "--yes").returncode == 0
     comes_to(laptop, second, "Succeeded")
     comes_to(laptop, third, "Running")

@@ -19,7 +19,7 @@ Kubectl: TypeAlias = Callable[..., subprocess.Popen[bytes]]
 
 TRAIN = (Path(__file__).parents[2] / "docs/examples/train.py").read_text()
 STEP = "    time.sleep(seconds)\n"
-TERM = "TERM: a checkpoint follows this step"
+TERM = "TERM: a checkpoint follows this step\n"
 NODES = "--selector=kubernetes.io/os=linux"
 
 
@@ -72,7 +72,7 @@ def test_a_job_that_gives_way_goes_on(
         grace = ("get", "pod", pod, "--output=jsonpath={.metadata.deletionGracePeriodSeconds}")
         assert until(lambda: lab.try_kubectl(*grace).stdout, "the pod is to end") == "300"
         comes_to(laptop, "Preempted", gave_way)
-        lab.wait_for_log(job, TERM)  # the node sends it when it gets to it
+        lab.wait_for_log(job, TERM.rstrip())  # the node sends it when it gets to it
         lab.kubectl("exec", pod, "--", "touch", f"{laptop.working_dir}/go-2")
         if waits:
             assert comes_to(laptop, "Preempted", f"{waits}; preempted once")["restarts"] == 1
