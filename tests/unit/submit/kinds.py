@@ -10,11 +10,10 @@ import pytest
 from mlo_submit.backends.kubernetes import kinds
 from mlo_submit.env import Config
 from mlo_submit.job import Flags, Job, from_flags
+from tests.unit.submit.kubejobs import NAMESPACE
 
 Told = dict[str, Any]
 
-NAMESPACE = "runai-mlo-jdoe"
-JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 JOBSETS = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{NAMESPACE}/jobsets"
 PYTORCHJOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/pytorchjobs"
 OTHERS = pytest.mark.parametrize("kind", ["jobset", "pytorchjob"])

@@ -10,9 +10,9 @@ import yaml
 
 from mlo_submit.machine import Machine
 from tests.unit.submit.conftest import ENV, Api, Invoke, status
-from tests.unit.submit.kinds import JOBS, JOBSETS, NAMESPACE
+from tests.unit.submit.kinds import JOBSETS
+from tests.unit.submit.kubejobs import CORE, JOBS, NAMESPACE
 
-CORE = f"/api/v1/namespaces/{NAMESPACE}"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 # ---- which kind

@@ -12,9 +12,9 @@ from mlo_submit.backends.kubernetes.manifest import render
 from mlo_submit.env import Config
 from mlo_submit.errors import RefusedError
 from tests.unit.submit.conftest import Api, status
-from tests.unit.submit.kinds import JOBS, JOBSETS, NAMESPACE, OTHERS, PYTORCHJOBS, Told, a_job, made
+from tests.unit.submit.kinds import JOBSETS, OTHERS, PYTORCHJOBS, Told, a_job, made
+from tests.unit.submit.kubejobs import CORE, JOBS
 
-CORE = f"/api/v1/namespaces/{NAMESPACE}"
 PLACES = {"jobset": JOBSETS, "pytorchjob": PYTORCHJOBS}
 GROUPS = {"groups": [{"name": "batch"}, {"name": "jobset.x-k8s.io"}, {"name": "kubeflow.org"}]}
 CREATED, ENDED = "2026-11-24T08:00:00Z", "2026-11-24T09:00:00Z"
