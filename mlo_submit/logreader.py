@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from subprocess import Popen
 from typing import IO, BinaryIO, Final, TextIO
@@ -13,7 +12,7 @@ from typing import IO, BinaryIO, Final, TextIO
 from mlo_submit import process
 from mlo_submit.backends import Jobs
 from mlo_submit.errors import note, warn
-from mlo_submit.logstream import Lines, Splitter, Stamped, Stream, Unstamped
+from mlo_submit.logstream import Lines, Splitter, Stamped, Stream, Tail, Unstamped
 from mlo_submit.machine import Machine
 from mlo_submit.terminal import Waiting
 from mlo_submit.workload import ENDED, LogView, Pod, Workload
@@ -108,8 +107,7 @@ class Reader:
         self._running: set[Stream] = set()
         self._splitters: dict[Stream, Splitter] = {}
         self._last = False
-        self._tail: int | None = None  # of what the connection brings
-        self._kept: dict[Stream, deque[tuple[bytes, bytes]]] = {}  # its last lines, and what is to be shown of them
+        self._tail: Tail | None = None  # what is kept until the connection has ended, where all else is too much
         self._failures = 0
         self._pause = 0.0
         self._due = 0.0
@@ -183,8 +181,7 @@ class Reader:
         self._restarts = self.pod.restarts
         self._last = last and not restarted
         self.brought = False
-        self._tail = command.tail
-        self._kept = {stream: deque(maxlen=command.tail) for stream in (1, 2)}
+        self._tail = None if command.tail is None else Tail(command.tail)
         self._program = process.pipes(self._machine, command.argv)
         self._running = {1, 2}
         self._splitters = {1: Splitter(), 2: Splitter()}
@@ -209,17 +206,11 @@ class Reader:
     def _show(self, stream: Stream, lines: list[bytes], of: Lines) -> None:
         new = [(line, shown) for line in lines for shown in of.new(stream, line)]
         self.brought = self.brought or bool(new)
-        if self._tail is None:
-            self._screen.write(stream, [shown for _, shown in new], self.label)
+        if self._tail:
+            for line, shown in new:
+                self._tail.add(stream, line, shown)
         else:
-            self._kept[stream] += new
-
-    def _show_tail(self) -> None:
-        """The last lines of both streams together, by their stamps."""
-        kept = [(line.partition(b" ")[0], stream, shown) for stream in (1, 2) for line, shown in self._kept[stream]]
-        kept.sort(key=lambda each: each[0])
-        for _, stream, shown in kept[-self._tail :] if self._tail else ():
-            self._screen.write(stream, [shown], self.label)
+            self._screen.write(stream, [shown for _, shown in new], self.label)
 
     def _left(self, *, gone: bool) -> None:
         """The connection has ended: is the log complete, and if not, when to begin the next one?"""
@@ -230,8 +221,10 @@ class Reader:
             if self._last and not failed:
                 with self._screen.lock:
                     self._show(stream, splitter.end(), self._lines)
-        with self._screen.lock:
-            self._show_tail()
+        if self._tail:
+            with self._screen.lock:
+                for _, stream, shown in self._tail.lines:
+                    self._screen.write(stream, [shown], self.label)
         self._failures = self._failures + 1 if failed and not self.brought else 0
         self.trouble = (self.message or "no reason given") if self._failures >= TRIES else ""
         self.complete = self._last and (not failed or gone or self._failures >= TRIES)

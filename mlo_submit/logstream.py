@@ -21,9 +21,11 @@ Docker keeps text: of bytes that are no UTF-8 it has made U+FFFD before anybody 
 from __future__ import annotations
 
 import re
+from bisect import insort
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from operator import itemgetter
 from typing import Final, Protocol
 
 from mlo_submit.workload import LogView, parse_time
@@ -155,6 +157,21 @@ def overlap(shown: Sequence[bytes], again: Sequence[bytes]) -> int | None:
         if repeated and repeated[: len(again)] == again[: len(repeated)]:
             return len(repeated) if len(again) >= len(repeated) else None
     return 0
+
+
+class Tail:
+    """The last lines of both streams together, by their stamps: for a tool that cannot choose them itself."""
+
+    def __init__(self, count: int) -> None:
+        self.lines: list[tuple[bytes, Stream, bytes]] = []
+        """The stamp of each, its stream, and what is to be shown of it."""
+        self._count = count
+
+    def add(self, stream: Stream, line: bytes, shown: bytes) -> None:
+        """The line as it came, and what is to be shown of it."""
+        insort(self.lines, (line.partition(b" ")[0], stream, shown), key=itemgetter(0))
+        if len(self.lines) > self._count:
+            del self.lines[0]
 
 
 class Splitter:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlo_submit.logstream import KEPT, RECORD, Splitter, Stamped, Unstamped, joined
+from mlo_submit.logstream import KEPT, RECORD, Splitter, Stamped, Tail, Unstamped, joined
 from mlo_submit.workload import LogView
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -133,3 +133,14 @@ def test_nothing_older_than_since_is_asked_for_again() -> None:
     lines = Stamped(LogView(since=since), timestamps=False)
     connection(lines, [(1, Line(at=5 * 10**9, stream=1, text=b"a\n").stamped)])
     assert lines.resume().since == since
+
+
+@given(st.lists(st.sampled_from([1, 2]), max_size=60), st.integers(0, 5), st.booleans())
+def test_the_last_lines_of_both_streams(streams: list[int], count: int, errors_first: bool) -> None:
+    """By their time, whichever stream is read first."""
+    lines = [(stream, b"2026-11-24T12:00:%02d.0Z %d\n" % (at, at)) for at, stream in enumerate(streams)]
+    tail = Tail(count)
+    for stream, line in sorted(lines, key=lambda each: each[0], reverse=errors_first):
+        tail.add(stream, line, line[23:])
+    wanted = lines[max(len(lines) - count, 0) :]
+    assert [(stream, shown) for _, stream, shown in tail.lines] == [(stream, line[23:]) for stream, line in wanted]
